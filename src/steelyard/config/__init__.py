@@ -1,0 +1,1 @@
+"""The configuration: its schema, its loading with every mistake named, its defaults."""

@@ -1,0 +1,1 @@
+"""Whole stories on one machine, with a table and a page at the end."""

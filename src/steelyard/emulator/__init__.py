@@ -1,0 +1,1 @@
+"""An LLM engine that only pretends: a server round the batching model."""

@@ -1,0 +1,1 @@
+"""What an engine is: its dialect, its metric names, its batching model, its measured profile."""

@@ -1,0 +1,1 @@
+"""Plane 1: requests, through real sockets."""

@@ -1,0 +1,1 @@
+"""Plane 2: tasks, on real nodes."""

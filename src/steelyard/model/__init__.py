@@ -1,0 +1,1 @@
+"""The nouns: plain values with units in their names. Imports nothing of ours."""

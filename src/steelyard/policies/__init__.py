@@ -1,0 +1,1 @@
+"""Algorithms that choose: one a file, none imports another, no clock and no chance of their own."""

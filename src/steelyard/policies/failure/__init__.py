@@ -1,0 +1,1 @@
+"""When a replica or a node is suspected, ejected and let back."""

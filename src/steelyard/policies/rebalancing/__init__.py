@@ -1,0 +1,1 @@
+"""Which task leaves a hot node, and whether the move pays."""

@@ -1,0 +1,1 @@
+"""One request: eligible, admitted, picked, retried or not."""

@@ -1,0 +1,1 @@
+"""Process matters: the shared page, worker processes, the journal."""

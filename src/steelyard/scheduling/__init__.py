@@ -1,0 +1,1 @@
+"""One planning round: queue, cluster and time in, a plan out."""

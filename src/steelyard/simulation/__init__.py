@@ -1,0 +1,1 @@
+"""Plane 3: the pure half under a virtual clock."""

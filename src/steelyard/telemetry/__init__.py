@@ -1,0 +1,1 @@
+"""What machines and engines report, in and out."""

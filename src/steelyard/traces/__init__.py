@@ -1,0 +1,1 @@
+"""Recorded and generated load, in order of time."""

@@ -29,7 +29,7 @@ def oversized(path: Path) -> Iterator[str]:
     text = path.read_text(encoding="utf-8")
     lines = text.splitlines()
     if len(lines) > MAX_FILE_LINES:
-        yield f"{path}: {len(lines)} lines, the limit is {MAX_FILE_LINES}: split it by the question each part answers"
+        yield f"{path}: {len(lines)} lines, the limit is {MAX_FILE_LINES}: split it by question answered"
     for node in ast.walk(ast.parse(text, filename=str(path))):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             state_machine = "# state machine" in lines[node.lineno - 1]

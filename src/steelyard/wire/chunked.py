@@ -1,0 +1,124 @@
+"""The chunked transfer coding (RFC 9112 section 7.1), strict and incremental.
+
+An engine's stream comes as one chunk an event, one event a read: that case costs one `find`, one
+integer and one slice. Everything else takes the slow way through a buffer. Trailers are read
+and dropped. Sizes are plain hexadecimal digits: no sign, no blank, no 0x (CVE-2023-38697).
+"""
+
+MAX_SIZE_DIGITS = 15
+MAX_LINE_BYTES = 4096
+MAX_TRAILER_BYTES = 8192
+
+_HEX = b"0123456789abcdefABCDEF"
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+class MalformedChunk(ValueError):
+    """A chunk that breaks the coding: the message cannot be trusted from here on."""
+
+
+def chunk(payload: bytes) -> bytes:
+    """Frame one payload, which must not be empty, as one chunk."""
+    return b"%x\r\n%b\r\n" % (len(payload), payload)
+
+
+def _parse_size(line: bytes) -> int:
+    size, semicolon, extension = line.partition(b";")
+    if semicolon:
+        size = size.rstrip(b" \t")
+        if b"\n" in extension or b"\r" in extension:
+            raise MalformedChunk("a chunk extension holds a line end")
+    if not size or len(size) > MAX_SIZE_DIGITS or size.translate(None, _HEX):
+        raise MalformedChunk(f"a chunk size is {size[:20]!r}, not hexadecimal digits")
+    return int(size, 16)
+
+
+class ChunkedReader:
+    """Feed it bytes; it returns payload and knows when the message ended.
+
+    done: the last chunk and its trailers have been read.
+    rest: bytes after the message; only when done.
+    """
+
+    __slots__ = ("_buffer", "_in_trailers", "_left", "_trailer_bytes", "done", "rest")
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._left = (
+            -1
+        )  # bytes of the current chunk still to come, its line end included; -1: a size comes next
+        self._in_trailers = False
+        self._trailer_bytes = 0
+        self.done = False
+        self.rest = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take the next bytes; return the payload that they complete, in order.
+
+        Raises MalformedChunk.
+        """
+        if self._left < 0 and not self._buffer and not self._in_trailers:
+            end = data.find(b"\r\n", 0, 18)
+            if end > 0:
+                size = _parse_size(data[:end])
+                stop = end + 2 + size
+                if size and len(data) == stop + 2 and data.endswith(b"\r\n"):
+                    return data[end + 2 : stop]
+        return self._feed_slowly(self._buffer + data if self._buffer else data)
+
+    def _feed_slowly(self, data: bytes) -> bytes:
+        pieces: list[bytes] = []
+        at = 0
+        while not self.done:
+            if self._left >= 0:
+                at = self._take_chunk(data, at, pieces)
+                if self._left >= 0:
+                    break
+                continue
+            end = data.find(b"\n", at)
+            if end < 0:
+                if len(data) - at > MAX_LINE_BYTES:
+                    raise MalformedChunk(f"a chunk line is longer than {MAX_LINE_BYTES} bytes")
+                break
+            if end == at or data[end - 1] != 0x0D:
+                raise MalformedChunk("a line of the chunked coding ends in a bare LF")
+            line = data[at : end - 1]
+            at = end + 1
+            self._take_line(line)
+        if self.done:
+            self.rest, self._buffer = data[at:], b""
+        else:
+            self._buffer = data[at:]
+        return b"".join(pieces)
+
+    def _take_chunk(self, data: bytes, at: int, pieces: list[bytes]) -> int:
+        """Take what `data` holds of the current chunk; return where the next thing starts."""
+        payload_left = self._left - 2
+        if payload_left > 0:
+            piece = data[at : at + payload_left]
+            if piece:
+                pieces.append(piece)
+            self._left -= len(piece)
+            at += len(piece)
+            payload_left = self._left - 2
+        if payload_left == 0 and len(data) - at >= 2:
+            if data[at : at + 2] != b"\r\n":
+                raise MalformedChunk("a chunk is longer than its size says")
+            self._left = -1
+            at += 2
+        return at
+
+    def _take_line(self, line: bytes) -> None:
+        if len(line) > MAX_LINE_BYTES:
+            raise MalformedChunk(f"a chunk line is longer than {MAX_LINE_BYTES} bytes")
+        if self._in_trailers:
+            self._trailer_bytes += len(line) + 2
+            if self._trailer_bytes > MAX_TRAILER_BYTES:
+                raise MalformedChunk(f"trailers are longer than {MAX_TRAILER_BYTES} bytes")
+            self.done = not line
+            return
+        size = _parse_size(line)
+        if size == 0:
+            self._in_trailers = True
+        else:
+            self._left = size + 2

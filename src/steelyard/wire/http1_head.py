@@ -1,0 +1,234 @@
+"""HTTP/1.1 heads, bytes to values and values to bytes, so strict that no two readers can disagree.
+
+llhttp (through httptools) reads the grammar; what it leaves to its user is checked here: control
+bytes, bare line ends, folded lines, repeated or conflicting lengths, codings other than exactly
+`chunked`, Host. A head is never copied through: the fields that travel on are collected one by one,
+hop-by-hop fields left out (RFC 9110 section 7.6.1), and the head is written anew.
+
+Cost: 5 µs for a request head of 11 fields, 2.8 µs of it in llhttp (benchmarks/results).
+"""
+
+from dataclasses import dataclass, field
+
+import httptools
+
+from steelyard.model.errors import BadRequest, UpstreamError
+
+HEAD_END = b"\r\n\r\n"
+MAX_LENGTH_DIGITS = 15
+
+# Bytes that may stand in a head: visible ASCII, blank, tab, CR, LF, and obs-text in values.
+_ALLOWED = bytes([9, 10, 13, *range(0x20, 0x7F), *range(0x80, 0x100)])
+
+# Fields that end at this hop, or that the gateway writes itself.
+_OWN = frozenset(
+    (
+        b"host",
+        b"content-length",
+        b"transfer-encoding",
+        b"connection",
+        b"keep-alive",
+        b"proxy-connection",
+        b"proxy-authorization",
+        b"proxy-authenticate",
+        b"te",
+        b"trailer",
+        b"upgrade",
+        b"expect",
+        b"x-request-id",
+        b"x-forwarded-for",
+        b"x-forwarded-proto",
+        b"x-forwarded-host",
+        b"forwarded",
+        b"x-real-ip",
+    )
+)
+
+
+@dataclass(slots=True)
+class Head:
+    """What request and response heads share.
+
+    lines: the end-to-end fields as they will be written on, each ending in CRLF.
+    own: the fields that end here, by lower-case name; a repeated one is joined by a comma.
+    content_length: bytes of the body, -1 when no length is given.
+    """
+
+    lines: list[bytes] = field(default_factory=list)
+    own: dict[bytes, bytes] = field(default_factory=dict)
+    content_length: int = -1
+    chunked: bool = False
+    keep_alive: bool = True
+
+
+@dataclass(slots=True)
+class RequestHead(Head):
+    """A client's request line and fields."""
+
+    method: bytes = b"GET"
+    target: bytes = b"/"
+    minor_version: int = 1
+
+    @property
+    def path(self) -> bytes:
+        """The target without its query."""
+        return self.target.partition(b"?")[0]
+
+    @property
+    def expects_continue(self) -> bool:
+        """Whether the client waits for `100 Continue` before it sends its body."""
+        return self.minor_version == 1 and self.own.get(b"expect", b"").lower() == b"100-continue"
+
+
+@dataclass(slots=True)
+class ResponseHead(Head):
+    """An engine's status line and fields."""
+
+    status: int = 200
+    minor_version: int = 1
+    event_stream: bool = False
+    retry_after: bytes = b""
+
+
+class _Fields:
+    """Collects what llhttp calls back."""
+
+    __slots__ = ("fields", "reason", "url")
+
+    def __init__(self) -> None:
+        self.fields: list[tuple[bytes, bytes]] = []
+        self.url = b""
+        self.reason = b""
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_status(self, reason: bytes) -> None:
+        self.reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.fields.append((name, value))
+
+
+class MalformedHead(ValueError):
+    """A head that two readers could read differently, or that is not HTTP/1 at all."""
+
+
+def _check_bytes(head: bytes) -> None:
+    if head.translate(None, _ALLOWED):
+        raise MalformedHead("a control byte stands in the head")
+    line_ends = head.count(b"\r\n")
+    if head.count(b"\n") != line_ends or head.count(b"\r") != line_ends:
+        raise MalformedHead("a CR or LF stands alone in the head")
+    if b"\r\n " in head or b"\r\n\t" in head:
+        raise MalformedHead("a field is folded over two lines")
+
+
+def _collect(head: Head, fields: list[tuple[bytes, bytes]]) -> None:
+    """Sort fields into those that travel on and those that end here; read the body's framing."""
+    lines, own = head.lines, head.own
+    for name, value in fields:
+        lower = name.lower()
+        if lower not in _OWN:
+            lines.append(b"%b: %b\r\n" % (name, value))
+        elif lower not in own:
+            own[lower] = value
+        elif lower in (b"host", b"content-length", b"transfer-encoding"):
+            raise MalformedHead(f"{lower.decode()} is given twice")
+        else:
+            own[lower] += b", " + value
+    if (length := own.get(b"content-length")) is not None:
+        if not length.isdigit() or len(length) > MAX_LENGTH_DIGITS:
+            raise MalformedHead("content-length is not a plain number")
+        head.content_length = int(length)
+    if (coding := own.get(b"transfer-encoding")) is not None:
+        if coding.lower() != b"chunked":
+            raise MalformedHead("transfer-encoding is not exactly chunked")
+        if head.content_length >= 0:
+            raise MalformedHead("both content-length and transfer-encoding are given")
+        head.chunked = True
+    if (connection := own.get(b"connection")) is not None:
+        _obey_connection(head, connection.lower())
+
+
+def _obey_connection(head: Head, connection: bytes) -> None:
+    """Drop the fields that Connection names; they end at this hop."""
+    if connection in (b"keep-alive", b"close"):
+        return
+    named = tuple(token.strip() + b":" for token in connection.split(b",") if token.strip())
+    head.lines[:] = [line for line in head.lines if not line.lower().startswith(named)]
+
+
+def parse_request_head(data: bytes, max_fields: int = 128) -> RequestHead:
+    """Read one request head, from its first byte to its empty line.
+
+    Raises BadRequest with status 400, 431 (too many fields) or 505 (a version that is not served).
+    """
+    collected = _Fields()
+    parser = httptools.HttpRequestParser(collected)
+    try:
+        _check_bytes(data)
+        try:
+            parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # Upgrade ends at this hop: the request is answered as if it had not been offered.
+        version = parser.get_http_version()
+        if version not in ("1.1", "1.0"):
+            raise BadRequest(f"HTTP/{version} is not served: use HTTP/1.1", http_status=505)
+        head = RequestHead(method=parser.get_method(), target=collected.url)
+        if len(collected.fields) > max_fields:
+            raise BadRequest(f"more than {max_fields} header fields", http_status=431)
+        _collect(head, collected.fields)
+        head.minor_version = 1 if version == "1.1" else 0
+        _check_request(head)
+    except (MalformedHead, httptools.HttpParserError) as error:
+        raise BadRequest(f"malformed request: {error}") from None
+    head.keep_alive = bool(parser.should_keep_alive())
+    return head
+
+
+def _check_request(head: RequestHead) -> None:
+    if not head.target.isascii():
+        raise MalformedHead("the target holds a byte above 0x7f")
+    if head.method == b"CONNECT":
+        raise BadRequest("CONNECT is not served", http_status=501)
+    if not head.target.startswith(b"/") and not (head.method == b"OPTIONS" and head.target == b"*"):
+        if not head.target.startswith((b"http://", b"https://")):
+            raise MalformedHead("the target is neither a path nor an absolute http address")
+        head.target = b"/" + head.target.split(b"/", 3)[3] if head.target.count(b"/") > 2 else b"/"
+    if head.minor_version == 1:
+        if b"host" not in head.own:
+            raise MalformedHead("Host is missing")
+    elif head.chunked:
+        raise MalformedHead("an HTTP/1.0 request cannot be chunked")
+
+
+def parse_response_head(data: bytes, max_fields: int = 256) -> ResponseHead:
+    """Read one response head, from its first byte to its empty line.
+
+    Raises UpstreamError for anything that is not one strict HTTP/1 response head.
+    """
+    collected = _Fields()
+    parser = httptools.HttpResponseParser(collected)
+    try:
+        _check_bytes(data)
+        try:
+            parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # A 101 that nobody asked for: refused by the caller on its status.
+        head = ResponseHead(status=parser.get_status_code())
+        if len(collected.fields) > max_fields:
+            raise MalformedHead(f"more than {max_fields} header fields")
+        _collect(head, collected.fields)
+        head.minor_version = 1 if parser.get_http_version() == "1.1" else 0
+    except (MalformedHead, httptools.HttpParserError) as error:
+        raise UpstreamError(f"malformed response head: {error}") from None
+    connection = head.own.get(b"connection", b"").lower()
+    head.keep_alive = b"close" not in connection and (head.minor_version == 1 or b"keep-alive" in connection)
+    for line in head.lines:
+        first = line[:1]
+        if first in (b"c", b"C") and line[:31].lower() == b"content-type: text/event-stream":
+            head.event_stream = True
+        elif first in (b"r", b"R") and line[:12].lower() == b"retry-after:":
+            head.retry_after = line[12:].strip()
+    return head

@@ -116,7 +116,7 @@ def prefix_hashes(prompt: bytes, key: str) -> tuple[int, ...]:
 
     key: mixed in first, so that prompts of two tenants or two models never share a hash.
     """
-    chained = xxhash.xxh3_64_intdigest(key)
+    chained = xxhash.xxh3_64_intdigest(key.encode())
     hashes: list[int] = []
     digest = xxhash.xxh3_64_intdigest
     for start in range(0, min(len(prompt) // BLOCK_BYTES, MAX_BLOCKS) * BLOCK_BYTES, BLOCK_BYTES):

@@ -1,0 +1,71 @@
+"""Answers that the gateway gives by itself: errors in OpenAI's shape, the list of models, interim ones."""
+
+from collections.abc import Iterable
+from http import HTTPStatus
+
+import msgspec
+
+from steelyard.model.errors import BadRequest, NoEligibleReplica, SteelyardError
+from steelyard.wire.openai import error_body, error_kind
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+PROCESSING = b"HTTP/1.1 102 Processing\r\n\r\n"
+
+STATUS_LINES = {
+    status: f"HTTP/1.1 {status} {HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else 'Unknown'}\r\n".encode()
+    for status in range(100, 600)
+}
+
+
+def answer(
+    status: int,
+    body: bytes,
+    *,
+    content_type: bytes = b"application/json",
+    close: bool = False,
+    extra: bytes = b"",
+    head_only: bool = False,
+) -> bytes:
+    """A whole answer. `extra` holds more field lines, each ending in CRLF."""
+    return b"%bContent-Type: %b\r\nContent-Length: %d\r\n%b%b\r\n%b" % (
+        STATUS_LINES[status],
+        content_type,
+        len(body),
+        b"Connection: close\r\n" if close else b"",
+        extra,
+        b"" if head_only else body,
+    )
+
+
+def plain_error(status: int, message: str, *, close: bool = False, extra: bytes = b"") -> bytes:
+    """An error in OpenAI's shape from a status and a sentence."""
+    return answer(status, error_body(message, error_kind(status)), close=close, extra=extra)
+
+
+def error(
+    problem: SteelyardError, *, close: bool = False, extra: bytes = b"", head_only: bool = False
+) -> bytes:
+    """The answer to an error of ours."""
+    status = problem.http_status
+    param = problem.param if isinstance(problem, BadRequest) else None
+    code = problem.code if isinstance(problem, BadRequest) else None
+    if isinstance(problem, NoEligibleReplica):
+        code = "model_not_found" if status == 404 else "no_eligible_replica"
+        param = "model" if status == 404 else None
+    if status in (429, 503):
+        extra += b"Retry-After: 1\r\n"
+    body = error_body(str(problem), error_kind(status), param=param, code=code)
+    return answer(status, body, close=close, extra=extra, head_only=head_only)
+
+
+def stream_error(message: str) -> bytes:
+    """The event that ends a stream which could not be finished."""
+    return b"data: " + error_body(message, "server_error", code="upstream_lost") + b"\n\n"
+
+
+def model_list(models: Iterable[str]) -> bytes:
+    """OpenAI's list of models, each once, in order of name."""
+    data = [
+        {"id": name, "object": "model", "created": 0, "owned_by": "steelyard"} for name in sorted(set(models))
+    ]
+    return msgspec.json.encode({"object": "list", "data": data})

@@ -1,0 +1,78 @@
+"""From a target to a pool: the longest matching path prefix wins, among routes for this host first."""
+
+from dataclasses import dataclass
+
+from steelyard.config.schema import Configuration, PoolOptions, TimeoutOptions
+from steelyard.model.routing_policy import LearningPolicy, RoutingPolicy
+from steelyard.policies.failure.retry_budget import RetryBudget
+from steelyard.wire.http1_head import RequestHead
+
+
+@dataclass(slots=True)
+class Pool:
+    """A group of replicas with one policy, as a worker uses it."""
+
+    name: str
+    policy: RoutingPolicy
+    budget: RetryBudget
+    timeouts: TimeoutOptions
+    max_retries: int
+    reads_bodies: bool
+    hash_on: str
+    learner: LearningPolicy | None = None
+
+    @classmethod
+    def of(cls, options: PoolOptions, policy: RoutingPolicy) -> "Pool":
+        """Build the pool that options describe."""
+        return cls(
+            name=options.name,
+            policy=policy,
+            budget=RetryBudget(options.retries.budget_fraction, options.retries.budget_min_per_s),
+            timeouts=options.timeouts,
+            max_retries=options.retries.max_retries,
+            reads_bodies=options.kind == "openai",
+            hash_on=options.hash_on,
+            learner=policy if isinstance(policy, LearningPolicy) else None,
+        )
+
+    def lists_models(self, head: RequestHead) -> bool:
+        """Whether this is OpenAI's list of models, which the gateway answers for all replicas."""
+        return self.reads_bodies and head.method == b"GET" and head.path == b"/v1/models"
+
+    def is_json(self, head: RequestHead) -> bool:
+        """Whether the body claims to be JSON, or claims nothing."""
+        for line in head.lines:
+            if line[:13].lower() == b"content-type:":
+                return b"json" in line.lower()
+        return True
+
+    def affinity(self, head: RequestHead) -> str:
+        """What a hash ring or a sticky session holds on to, "" for nothing."""
+        how = self.hash_on
+        if how == "path":
+            return head.target.decode("ascii")
+        if how.startswith("header:"):
+            wanted = how[7:].lower().encode() + b":"
+            for line in head.lines:
+                if line[: len(wanted)].lower() == wanted:
+                    return line[len(wanted) :].strip().decode("latin-1")
+        return ""
+
+
+class Routes:
+    """All routes, longest prefix first."""
+
+    def __init__(self, configuration: Configuration, pools: dict[str, Pool]) -> None:
+        routes = sorted(configuration.routes, key=lambda route: (not route.host, -len(route.path_prefix)))
+        self._routes = [
+            (route.path_prefix.encode(), route.host.lower().encode(), pools[route.pool]) for route in routes
+        ]
+
+    def match(self, target: bytes, host: bytes) -> Pool | None:
+        """The pool for a target, or None."""
+        for prefix, wanted_host, pool in self._routes:
+            if target.startswith(prefix) and (
+                not wanted_host or host.partition(b":")[0].lower() == wanted_host
+            ):
+                return pool
+        return None

@@ -1,0 +1,288 @@
+"""Connections to one replica: a stack of idle ones, and the reading of one answer at a time.
+
+The idle connection used last is taken first, so that a quiet pool shrinks; one that has idled longer than
+`idle_timeout_s` is not used, since engines close theirs after 5 s (uvicorn) and a request
+sent into a closing connection is lost. A connection goes back only after an answer that ended
+cleanly on its last byte: bytes after an answer never reach another client.
+"""
+
+import asyncio
+from typing import Protocol, cast
+from urllib.parse import urlsplit
+
+from steelyard.config.schema import TimeoutOptions, UpstreamOptions
+from steelyard.model.errors import UpstreamError
+from steelyard.wire.chunked import ChunkedReader, MalformedChunk
+from steelyard.wire.http1_head import HEAD_END, ResponseHead, parse_response_head
+
+MAX_HEAD_BYTES = 65_536
+
+
+class AnswerReceiver(Protocol):
+    """Who gets an answer: the exchange that asked."""
+
+    def upstream_connected(self, connection: "UpstreamConnection") -> None: ...
+
+    def upstream_refused(self, error: str) -> None: ...
+
+    def answer_head(self, head: ResponseHead, has_body: bool) -> None: ...
+
+    def answer_payload(self, payload: bytes) -> None: ...
+
+    def answer_done(self) -> None: ...
+
+    def upstream_lost(self, error: str) -> None: ...
+
+    def upstream_writing(self, paused: bool) -> None: ...
+
+
+class UpstreamPool:
+    """All connections of this worker to one replica."""
+
+    def __init__(self, base_url: str, options: UpstreamOptions, timeouts: TimeoutOptions) -> None:
+        parts = urlsplit(base_url)
+        self.host = parts.hostname or ""
+        self.port = parts.port or 80
+        self.authority = parts.netloc.encode()
+        self.path_prefix = parts.path.rstrip("/").encode()
+        self._options = options
+        self._connect_timeout_s = timeouts.connect_timeout_s
+        self._idle: list[UpstreamConnection] = []
+        self._connecting: set[asyncio.Task[None]] = set()
+
+    def take_idle(self, now_s: float) -> "UpstreamConnection | None":
+        """An open connection that may be used at once, or None."""
+        idle = self._idle
+        while idle:
+            connection = idle.pop()
+            if now_s - connection.idle_since_s < self._options.idle_timeout_s and connection.usable:
+                return connection
+            connection.close()
+        return None
+
+    def connect(self, receiver: AnswerReceiver) -> asyncio.Task[None]:
+        """Open a connection for a receiver; it hears `upstream_connected` or `upstream_refused`."""
+        task = asyncio.get_running_loop().create_task(self._connect(receiver))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+        return task
+
+    async def _connect(self, receiver: AnswerReceiver) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._connect_timeout_s):
+                _, connection = await loop.create_connection(
+                    lambda: UpstreamConnection(self), self.host, self.port
+                )
+        except TimeoutError:
+            receiver.upstream_refused(f"no connection within {self._connect_timeout_s:g} s")
+        except OSError as error:
+            receiver.upstream_refused(error.strerror or str(error))
+        else:
+            receiver.upstream_connected(connection)
+
+    def give_back(self, connection: "UpstreamConnection", now_s: float) -> None:
+        """Keep a clean connection for the next request."""
+        if len(self._idle) < self._options.max_idle_connections:
+            connection.idle_since_s = now_s
+            self._idle.append(connection)
+        else:
+            connection.close()
+
+    def forget(self, connection: "UpstreamConnection") -> None:
+        """Drop an idle connection that its engine closed."""
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+    def expire_idle(self, now_s: float) -> None:
+        """Close what has idled too long; called by the sweeper."""
+        limit_s = self._options.idle_timeout_s
+        while self._idle and now_s - self._idle[0].idle_since_s >= limit_s:
+            self._idle.pop(0).close()
+
+    def close(self) -> None:
+        """Close all idle connections and give up those being opened."""
+        while self._idle:
+            self._idle.pop().close()
+        for task in list(self._connecting):
+            task.cancel()
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """One connection to an engine, carrying one exchange at a time."""
+
+    __slots__ = (
+        "_body_left",
+        "_buffer",
+        "_chunks",
+        "_head",
+        "_head_request",
+        "_pool",
+        "answered",
+        "idle_since_s",
+        "receiver",
+        "transport",
+        "usable",
+    )
+
+    def __init__(self, pool: UpstreamPool) -> None:
+        self._pool = pool
+        self.receiver: AnswerReceiver | None = None
+        self.idle_since_s = 0.0
+        self.usable = True
+        self.answered = 0  # answers read so far: a connection that has read one may die of old age
+        self._reset()
+
+    def _reset(self) -> None:
+        self._buffer = b""
+        self._head: ResponseHead | None = None
+        self._chunks: ChunkedReader | None = None
+        self._body_left = -1
+        self._head_request = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by asyncio."""
+        self.transport = cast(asyncio.Transport, transport)
+
+    def send(self, receiver: AnswerReceiver, data: bytes, *, head_request: bool) -> None:
+        """Send a whole request; its answer goes to `receiver`."""
+        self.receiver = receiver
+        self._head_request = head_request
+        self.transport.write(data)
+
+    @property
+    def answer_begun(self) -> bool:
+        """Whether any byte of the current answer has come."""
+        return self._head is not None or bool(self._buffer)
+
+    def data_received(self, data: bytes) -> None:
+        """Called by asyncio."""
+        receiver = self.receiver
+        if receiver is None:
+            self.close()  # bytes that nobody asked for
+            return
+        try:
+            if self._head is None:
+                self._read_head(receiver, self._buffer + data if self._buffer else data)
+            else:
+                self._read_body(receiver, data)
+        except (UpstreamError, MalformedChunk) as error:
+            self._fail(str(error))
+
+    def _read_head(self, receiver: AnswerReceiver, data: bytes) -> None:
+        while True:
+            end = data.find(HEAD_END)
+            if end < 0 or end > MAX_HEAD_BYTES:
+                if len(data) > MAX_HEAD_BYTES:
+                    raise UpstreamError(f"the response head is longer than {MAX_HEAD_BYTES} bytes")
+                if not b"HTTP/1.".startswith(data[:7]):
+                    raise UpstreamError("the answer is not HTTP/1")
+                self._buffer = data
+                return
+            head = parse_response_head(data[: end + 4])
+            data = data[end + 4 :]
+            if head.status == 101:
+                raise UpstreamError("the engine switched protocols unasked")
+            if head.status >= 200:
+                break
+        self._buffer = b""
+        self._head = head
+        has_body = not (self._head_request or head.status in (204, 304) or head.content_length == 0)
+        receiver.answer_head(head, has_body)
+        if self.receiver is not receiver:
+            return  # the receiver gave this answer up
+        if not has_body:
+            self._finish(data)
+            return
+        if head.chunked:
+            self._chunks = ChunkedReader()
+        else:
+            self._body_left = head.content_length
+        if data:
+            self._read_body(receiver, data)
+
+    def _read_body(self, receiver: AnswerReceiver, data: bytes) -> None:
+        chunks = self._chunks
+        if chunks is not None:
+            payload = chunks.feed(data)
+            if payload:
+                receiver.answer_payload(payload)
+            if chunks.done and self.receiver is receiver:
+                self._finish(chunks.rest)
+            return
+        left = self._body_left
+        if left < 0:  # until the connection closes
+            receiver.answer_payload(data)
+        elif len(data) < left:
+            self._body_left = left - len(data)
+            receiver.answer_payload(data)
+        else:
+            receiver.answer_payload(data if len(data) == left else data[:left])
+            if self.receiver is receiver:
+                self._finish(data[left:])
+
+    def _finish(self, rest: bytes) -> None:
+        """The answer ended. The connection is kept only if it ended exactly there."""
+        receiver, head = self.receiver, self._head
+        self.receiver = None
+        self.answered += 1
+        reusable = head is not None and head.keep_alive and not rest and self.usable
+        reusable = reusable and (
+            self._chunks is not None or self._body_left >= 0 or not self._delimited_by_close
+        )
+        self._reset()
+        if reusable:
+            self.transport.resume_reading()
+            self._pool.give_back(self, asyncio.get_running_loop().time())
+        else:
+            self.close()
+        if receiver is not None:
+            receiver.answer_done()
+
+    @property
+    def _delimited_by_close(self) -> bool:
+        head = self._head
+        if head is None or self._head_request or head.status in (204, 304):
+            return False
+        return not head.chunked and head.content_length < 0
+
+    def _fail(self, error: str) -> None:
+        receiver, self.receiver = self.receiver, None
+        self.close()
+        if receiver is not None:
+            receiver.upstream_lost(error)
+
+    def eof_received(self) -> None:
+        """Called by asyncio; returning None closes the transport."""
+        self.usable = False
+        if self.receiver is not None and self._delimited_by_close:
+            self._finish(b"")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by asyncio."""
+        self.usable = False
+        if self.receiver is None:
+            self._pool.forget(self)
+        else:
+            self._fail("the engine closed the connection" if exc is None else str(exc))
+
+    def pause_writing(self) -> None:
+        """Called by asyncio: the engine reads slowly."""
+        if self.receiver is not None:
+            self.receiver.upstream_writing(True)
+
+    def resume_writing(self) -> None:
+        """Called by asyncio."""
+        if self.receiver is not None:
+            self.receiver.upstream_writing(False)
+
+    def abandon(self) -> None:
+        """The receiver wants no more of this answer: the engine sees the connection close and stops."""
+        self.receiver = None
+        self.usable = False
+        self.transport.abort()
+
+    def close(self) -> None:
+        """Close after what has been written."""
+        self.usable = False
+        self.transport.close()

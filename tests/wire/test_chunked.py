@@ -1,0 +1,55 @@
+"""The chunked coding: split anywhere it reads the same, and what breaks it is refused."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from steelyard.wire.chunked import LAST_CHUNK, ChunkedReader, MalformedChunk, chunk
+
+
+@given(
+    st.lists(st.binary(min_size=1, max_size=50), max_size=6),
+    st.lists(st.integers(min_value=0, max_value=400), max_size=8),
+    st.binary(max_size=10),
+)
+def test_reads_the_same_however_it_is_split(payloads: list[bytes], cuts: list[int], after: bytes) -> None:
+    data = b"".join(map(chunk, payloads)) + LAST_CHUNK + after
+    reader = ChunkedReader()
+    read = rest = b""
+    borders = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+    for start, stop in zip(borders, borders[1:], strict=False):
+        if reader.done:
+            rest += data[start:stop]
+        else:
+            read += reader.feed(data[start:stop])
+            rest = reader.rest
+    assert reader.done
+    assert read == b"".join(payloads)
+    assert rest == after
+
+
+def test_trailers_and_extensions_are_dropped() -> None:
+    reader = ChunkedReader()
+    assert reader.feed(b"3;a=b\r\nabc\r\n0\r\nX-Trailer: 1\r\n\r\nnext") == b"abc"
+    assert (reader.done, reader.rest) == (True, b"next")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"+3\r\nabc\r\n", b"0x3\r\nabc\r\n", b" 3\r\nabc\r\n", b"3 \r\nabc\r\n", b"3_0\r\nabc\r\n", b"\r\nabc", b"g\r\n",
+        b"-1\r\n", b"3\nabc\r\n", b"3\r\nabcd\r\n", b"3\r\nabc\n", b"f" * 17 + b"\r\n", b"3;a\rb\r\nabc\r\n", b"1;" + b"x" * 5000,
+        b"0\r\n" + b"X: y\r\n" * 2000,
+    ],
+)  # fmt: skip
+def test_refuses_what_another_reader_could_read_differently(data: bytes) -> None:
+    with pytest.raises(MalformedChunk):
+        ChunkedReader().feed(data)
+
+
+@given(st.binary(max_size=100))
+def test_any_bytes_give_payload_or_a_refusal(data: bytes) -> None:
+    try:
+        assert len(ChunkedReader().feed(data)) <= len(data)
+    except MalformedChunk:
+        pass

@@ -54,7 +54,8 @@ def test_a_field_of_another_type_is_the_engines_to_judge(field: str) -> None:
 
 
 def test_reads_usage_from_a_body_and_from_the_end_of_a_stream() -> None:
-    usage = b'{"usage": {"prompt_tokens": 9, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 8}}}'
+    details = b'"prompt_tokens_details": {"cached_tokens": 8}'
+    usage = b'{"usage": {"prompt_tokens": 9, "completion_tokens": 4, ' + details + b"}}"
     whole = read_usage(usage)
     streamed = read_stream_usage(b'data: {"usage": null}\n\ndata: ' + usage + b"\n\ndata: [DONE]\n\n")
     assert whole is not None

@@ -11,9 +11,9 @@ from steelyard.wire.openai import error_body, error_kind
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 PROCESSING = b"HTTP/1.1 102 Processing\r\n\r\n"
 
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
 STATUS_LINES = {
-    status: f"HTTP/1.1 {status} {HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else 'Unknown'}\r\n".encode()
-    for status in range(100, 600)
+    status: f"HTTP/1.1 {status} {_PHRASES.get(status, 'Unknown')}\r\n".encode() for status in range(100, 600)
 }
 
 

@@ -101,11 +101,13 @@ class ChunkedReader:
             self._left -= len(piece)
             at += len(piece)
             payload_left = self._left - 2
-        if payload_left == 0 and len(data) - at >= 2:
-            if data[at : at + 2] != b"\r\n":
+        if payload_left == 0 and at < len(data):
+            end = data[at : at + 2]
+            if not b"\r\n".startswith(end):
                 raise MalformedChunk("a chunk is longer than its size says")
-            self._left = -1
-            at += 2
+            if len(end) == 2:
+                self._left = -1
+                at += 2
         return at
 
     def _take_line(self, line: bytes) -> None:

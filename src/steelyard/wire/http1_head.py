@@ -59,6 +59,7 @@ class Head:
     content_length: int = -1
     chunked: bool = False
     keep_alive: bool = True
+    minor_version: int = 1
 
 
 @dataclass(slots=True)
@@ -67,7 +68,6 @@ class RequestHead(Head):
 
     method: bytes = b"GET"
     target: bytes = b"/"
-    minor_version: int = 1
 
     @property
     def path(self) -> bytes:
@@ -85,7 +85,6 @@ class ResponseHead(Head):
     """An engine's status line and fields."""
 
     status: int = 200
-    minor_version: int = 1
     event_stream: bool = False
     retry_after: bytes = b""
 
@@ -149,14 +148,17 @@ def _collect(head: Head, fields: list[tuple[bytes, bytes]]) -> None:
         head.chunked = True
     if (connection := own.get(b"connection")) is not None:
         _obey_connection(head, connection.lower())
+    elif head.minor_version == 0:
+        head.keep_alive = False
 
 
 def _obey_connection(head: Head, connection: bytes) -> None:
-    """Drop the fields that Connection names; they end at this hop."""
-    if connection in (b"keep-alive", b"close"):
-        return
-    named = tuple(token.strip() + b":" for token in connection.split(b",") if token.strip())
-    head.lines[:] = [line for line in head.lines if not line.lower().startswith(named)]
+    """Read whether the connection stays, and drop the fields that it names: they end at this hop."""
+    tokens = [token.strip() for token in connection.split(b",")]
+    head.keep_alive = b"close" not in tokens and (head.minor_version == 1 or b"keep-alive" in tokens)
+    named = tuple(token + b":" for token in tokens if token not in (b"keep-alive", b"close", b""))
+    if named:
+        head.lines[:] = [line for line in head.lines if not line.lower().startswith(named)]
 
 
 def parse_request_head(data: bytes, max_fields: int = 128) -> RequestHead:
@@ -175,15 +177,16 @@ def parse_request_head(data: bytes, max_fields: int = 128) -> RequestHead:
         version = parser.get_http_version()
         if version not in ("1.1", "1.0"):
             raise BadRequest(f"HTTP/{version} is not served: use HTTP/1.1", http_status=505)
-        head = RequestHead(method=parser.get_method(), target=collected.url)
+        if data.count(b" ", 0, data.find(b"\r\n")) != 2:
+            raise MalformedHead("the request line is not three words with one blank between them")
+        minor_version = 1 if version == "1.1" else 0
+        head = RequestHead(method=parser.get_method(), target=collected.url, minor_version=minor_version)
         if len(collected.fields) > max_fields:
             raise BadRequest(f"more than {max_fields} header fields", http_status=431)
         _collect(head, collected.fields)
-        head.minor_version = 1 if version == "1.1" else 0
         _check_request(head)
     except (MalformedHead, httptools.HttpParserError) as error:
         raise BadRequest(f"malformed request: {error}") from None
-    head.keep_alive = bool(parser.should_keep_alive())
     return head
 
 
@@ -216,15 +219,13 @@ def parse_response_head(data: bytes, max_fields: int = 256) -> ResponseHead:
             parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             pass  # A 101 that nobody asked for: refused by the caller on its status.
-        head = ResponseHead(status=parser.get_status_code())
+        minor_version = 1 if parser.get_http_version() == "1.1" else 0
+        head = ResponseHead(status=parser.get_status_code(), minor_version=minor_version)
         if len(collected.fields) > max_fields:
             raise MalformedHead(f"more than {max_fields} header fields")
         _collect(head, collected.fields)
-        head.minor_version = 1 if parser.get_http_version() == "1.1" else 0
     except (MalformedHead, httptools.HttpParserError) as error:
         raise UpstreamError(f"malformed response head: {error}") from None
-    connection = head.own.get(b"connection", b"").lower()
-    head.keep_alive = b"close" not in connection and (head.minor_version == 1 or b"keep-alive" in connection)
     for line in head.lines:
         first = line[:1]
         if first in (b"c", b"C") and line[:31].lower() == b"content-type: text/event-stream":

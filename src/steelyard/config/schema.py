@@ -1,0 +1,210 @@
+"""Every key of the configuration, with its default and the reason for it.
+
+The classes are the schema: `load` validates a file against them, `steelyard config` prints them, and
+docs/configuration.md is generated from them. A comment behind a field is its documentation.
+"""
+
+import os
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import urlsplit
+
+from steelyard.model.errors import ConfigError
+from steelyard.policies.routing.registry import DEFAULT_POLICY
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
+
+
+def parse_address(text: str, key: str) -> tuple[str, int]:
+    """HOST:PORT as a pair; an IPv6 host stands in brackets. Raises ConfigError."""
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not port.isdigit() or int(port) > 65535 or not host:
+        raise ConfigError(
+            f"{key} is {text!r}: it must be HOST:PORT, such as 127.0.0.1:8080 (port 0 takes a free one)"
+        )
+    return host, int(port)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaOptions:
+    """One engine or server of a pool."""
+
+    url: str  # http://HOST:PORT, with a path prefix if the engine has one
+    id: str = ""  # a name for it, unique in the fleet; empty means its url
+    weight: float = 1.0  # its share beside the others, for policies that weigh
+    models: tuple[str, ...] = ()  # names it answers to; empty means: ask it (/v1/models)
+    kv_capacity_tokens: int = 0  # tokens its KV cache holds; 0 means: not known
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        _require(
+            parts.scheme == "http" and bool(parts.hostname),
+            f"replica url {self.url!r} cannot be used: it must look like http://HOST:PORT",
+        )
+        _require(
+            not (parts.username or parts.password or parts.query or parts.fragment),
+            f"replica url {self.url!r} holds credentials, a query or a fragment: leave only scheme, host, port and path",
+        )
+        _require(
+            self.weight > 0, f"weight of {self.url} is {self.weight}: it must be above 0 (1.0 is the default)"
+        )
+        _require(
+            self.kv_capacity_tokens >= 0, f"kv_capacity_tokens of {self.url} is below 0: use 0 for unknown"
+        )
+
+    @property
+    def name(self) -> str:
+        """The id, or what stands for it."""
+        return self.id or self.url.removeprefix("http://").rstrip("/")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeoutOptions:
+    """Separate budgets; each fires by itself."""
+
+    connect_timeout_s: float = 1.0  # engines are near: a connection takes microseconds or never comes
+    head_timeout_s: float = 300.0  # a plain (not streamed) answer begins only when it is complete
+    first_token_timeout_s: float = 120.0  # after the head: a long prompt may prefill for tens of seconds
+    between_tokens_timeout_s: float = 60.0  # silence in the middle of an answer
+    total_timeout_s: float = 3600.0  # the whole answer, however steadily it comes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryOptions:
+    """Tries after the first, only while the client has seen nothing."""
+
+    max_retries: int = 3  # tries after the first
+    budget_fraction: float = 0.2  # at most this share of live requests may be retries (Envoy's 20 %)
+    budget_min_per_s: float = 3.0  # but always this many a second, so that a quiet pool may retry too
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthOptions:
+    """Active probes, made by the supervisor."""
+
+    path: str = "/health"  # what vLLM, SGLang and llama.cpp answer on
+    interval_s: float = 1.0  # a dead engine is noticed by traffic at once; this is for quiet ones
+    timeout_s: float = 2.0  # a busy engine may answer late
+    unhealthy_after: int = 3  # one failed probe says nothing: a busy engine is not a dead one
+    healthy_after: int = 1  # probes that must succeed before it is used again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutlierOptions:
+    """Passive ejection, from what traffic meets."""
+
+    consecutive_failures: int = 3  # lost connections, timeouts and 5xx in a row; 4xx never counts
+    base_ejection_s: float = 1.0  # doubled with each ejection in a row
+    max_ejection_s: float = 60.0  # but never longer than this
+    max_ejected_fraction: float = 0.5  # never eject more than this share of a pool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamOptions:
+    """Kept connections to each replica, a worker."""
+
+    max_idle_connections: int = 256  # more would only take memory on both sides
+    idle_timeout_s: float = 4.0  # sooner than uvicorn, under most engines, closes its own (5 s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolOptions:
+    """A group of replicas that share one policy."""
+
+    name: str = "default"
+    kind: Literal["openai", "http"] = (
+        "openai"  # openai: bodies are read for model and prompt; http: they are not
+    )
+    policy: str = DEFAULT_POLICY  # see `steelyard policies`
+    replicas: tuple[ReplicaOptions, ...] = ()
+    hash_on: str = (
+        ""  # for hash-ring and sticky-session: "path" or "header:NAME"; empty: the `user` of the body
+    )
+    panic_fraction: float = 0.5  # with fewer healthy than this share, all that are not drained are used
+    slow_start_s: float = 5.0  # a replica that came back gets a growing share over this time
+    timeouts: TimeoutOptions = field(default_factory=TimeoutOptions)
+    retries: RetryOptions = field(default_factory=RetryOptions)
+    health: HealthOptions = field(default_factory=HealthOptions)
+    outlier: OutlierOptions = field(default_factory=OutlierOptions)
+    upstream: UpstreamOptions = field(default_factory=UpstreamOptions)
+
+    def __post_init__(self) -> None:
+        _require(
+            self.hash_on in ("", "path") or (self.hash_on.startswith("header:") and len(self.hash_on) > 7),
+            f'hash_on of pool {self.name!r} is {self.hash_on!r}: it must be "path" or "header:NAME"',
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteOptions:
+    """Which pool serves a path; the longest prefix wins, routes with a host first."""
+
+    path_prefix: str = "/"
+    pool: str = "default"
+    host: str = ""  # only for this Host; empty means any
+
+    def __post_init__(self) -> None:
+        _require(
+            self.path_prefix.startswith("/"),
+            f"path_prefix is {self.path_prefix!r}: it must begin with a slash, such as /v1/",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitOptions:
+    """What a client may take."""
+
+    max_head_bytes: int = 32_768
+    max_header_count: int = 128
+    max_body_bytes: int = 67_108_864  # 64 MiB: images travel inside chat bodies
+    max_connections: int = 20_000  # a worker
+    client_head_timeout_s: float = 10.0
+    client_body_timeout_s: float = 60.0
+    client_idle_timeout_s: float = 75.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """The whole configuration of a gateway."""
+
+    listen: str = "127.0.0.1:8080"  # where requests come in
+    admin: str = "127.0.0.1:9090"  # metrics and actions; keep it on loopback
+    workers: int = field(
+        default_factory=lambda: len(os.sched_getaffinity(0))
+    )  # processes; default: one a core
+    access_log: str = ""  # a file for one JSON line a request; empty: none
+    drain_timeout_s: float = 30.0  # how long requests under way may take after SIGTERM
+    seed: int = 0  # of the policies' chance; 0 takes a fresh one at each start
+    limits: LimitOptions = field(default_factory=LimitOptions)
+    pools: tuple[PoolOptions, ...] = ()
+    routes: tuple[RouteOptions, ...] = ()
+
+    def __post_init__(self) -> None:
+        parse_address(self.listen, "listen")
+        parse_address(self.admin, "admin")
+        _require(1 <= self.workers <= 64, f"workers is {self.workers}: it must be 1 to 64")
+        _require(
+            bool(self.pools),
+            "there is no pool: name an engine with --engine URL, or add [[pools]] to the file",
+        )
+        pools = [pool.name for pool in self.pools]
+        _require(len(set(pools)) == len(pools), f"two pools have one name (names are {', '.join(pools)})")
+        for pool in self.pools:
+            _require(
+                bool(pool.replicas), f"pool {pool.name!r} has no replicas: add [[pools.replicas]] with a url"
+            )
+        names = [replica.name for pool in self.pools for replica in pool.replicas]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        _require(
+            not twice, f"replica {twice[0] if twice else ''!r} is named twice: give one of them another id"
+        )
+        _require(len(names) <= 1024, f"there are {len(names)} replicas: 1024 is the most")
+        for route in self.routes:
+            _require(
+                route.pool in pools,
+                f"route {route.path_prefix} leads to pool {route.pool!r}: pools are {', '.join(pools)}",
+            )

@@ -47,7 +47,7 @@ class ReplicaOptions:
         )
         _require(
             not (parts.username or parts.password or parts.query or parts.fragment),
-            f"replica url {self.url!r} holds credentials, a query or a fragment: leave only scheme, host, port and path",
+            f"replica url {self.url!r} has more than scheme, host, port and path: leave those out",
         )
         _require(
             self.weight > 0, f"weight of {self.url} is {self.weight}: it must be above 0 (1.0 is the default)"

@@ -1,0 +1,43 @@
+"""What one worker's connections and exchanges share."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from steelyard.cluster.ledger import Ledger
+from steelyard.config.schema import Configuration
+from steelyard.gateway.access_log import AccessLog
+from steelyard.gateway.meters import Meters
+from steelyard.gateway.routes import Routes
+from steelyard.gateway.upstream import UpstreamPool
+from steelyard.model.fleet import Fleet
+from steelyard.routing.router import Router
+
+if TYPE_CHECKING:
+    from steelyard.gateway.client_connection import ClientConnection
+    from steelyard.gateway.exchange import Exchange
+
+
+@dataclass(slots=True)
+class WorkerContext:
+    """One worker. Built once at its start; only `draining` and the sets change."""
+
+    configuration: Configuration
+    loop: asyncio.AbstractEventLoop
+    fleet: Fleet
+    ledger: Ledger
+    router: Router
+    routes: Routes
+    meters: Meters
+    upstreams: list[UpstreamPool]
+    access_log: AccessLog | None
+    id_prefix: bytes
+    draining: bool = False
+    connections: "set[ClientConnection]" = field(default_factory=set)
+    exchanges: "set[Exchange]" = field(default_factory=set)
+    _next_id: int = 0
+
+    def next_request_id(self) -> bytes:
+        """An id that no other request of this gateway has."""
+        self._next_id += 1
+        return b"%b%x" % (self.id_prefix, self._next_id)

@@ -1,0 +1,160 @@
+"""One worker process: it only parses, picks, forwards and counts.
+
+It inherits the shared page and the listening socket, takes its configuration from standard input, and lives as
+long as its supervisor: when that is gone, the pipe between them closes and the worker ends.
+Usage: python -m steelyard.gateway.worker INDEX WORKERS PAGE_FD SOCKET_FD
+"""
+
+import asyncio
+import os
+import random
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+from steelyard.cluster.membership import Membership
+from steelyard.config.plugins import make_policy
+from steelyard.config.schema import Configuration
+from steelyard.gateway import fleet_table
+from steelyard.gateway.access_log import AccessLog
+from steelyard.gateway.client_connection import ClientConnection
+from steelyard.gateway.context import WorkerContext
+from steelyard.gateway.meters import Meters
+from steelyard.gateway.routes import Pool, Routes
+from steelyard.gateway.upstream import UpstreamPool
+from steelyard.policies.failure.outlier import OutlierDetector
+from steelyard.routing.router import RoutedPool, Router
+from steelyard.runtime.page import SharedPage
+from steelyard.runtime.shared_ledger import SharedLedger
+
+SWEEP_S = 0.2
+READY = b"ready\n"
+
+
+def build_context(
+    configuration: Configuration, page: SharedPage, worker: int, loop: asyncio.AbstractEventLoop
+) -> tuple[WorkerContext, Membership]:
+    """Put a worker together from the configuration and the shared page."""
+    seed = configuration.seed * 64 + worker if configuration.seed else int.from_bytes(os.urandom(8), "big")
+    rng = random.Random(seed)  # noqa: S311 - chance for picks, not for secrets
+    membership = Membership()
+    read = page.read_fleet()
+    if read is not None:
+        fleet_table.apply(read[1], membership)
+    pools: dict[str, Pool] = {}
+    routed: list[RoutedPool] = []
+    upstreams: list[UpstreamPool] = []
+    for options in configuration.pools:
+        policy = make_policy(options.policy, rng)
+        pools[options.name] = Pool.of(options, policy)
+        outliers = OutlierDetector(
+            **{name: getattr(options.outlier, name) for name in options.outlier.__slots__}
+        )
+        routed.append(
+            RoutedPool(
+                name=options.name,
+                policy=policy,
+                outliers=outliers,
+                panic_fraction=options.panic_fraction,
+                slow_start_s=options.slow_start_s,
+            )
+        )
+        upstreams += [UpstreamPool(each.url, options.upstream, options.timeouts) for each in options.replicas]
+    meters = Meters(page, worker, list(pools))
+    log = AccessLog(Path(configuration.access_log), meters.log_dropped) if configuration.access_log else None
+    context = WorkerContext(
+        configuration=configuration,
+        loop=loop,
+        fleet=membership.fleet,
+        ledger=SharedLedger(membership.fleet, page, worker),
+        router=Router(membership, routed, rng),
+        routes=Routes(configuration, pools),
+        meters=meters,
+        upstreams=upstreams,
+        access_log=log,
+        id_prefix=f"{os.getpid():x}{seed & 0xFFFFFF:06x}-".encode(),
+    )
+    return context, membership
+
+
+class Sweeper:
+    """Looks after everything that time does, five times a second: one timer a worker, none a request."""
+
+    def __init__(self, context: WorkerContext, membership: Membership, page: SharedPage) -> None:
+        self._context = context
+        self._membership = membership
+        self._page = page
+        self._sequence = 0
+
+    def start(self) -> None:
+        """Sweep now and from now on."""
+        self.sweep()
+        self._context.loop.call_later(SWEEP_S, self.start)
+
+    def sweep(self) -> None:
+        """Take in the fleet table when it changed; fire deadlines; close idle connections."""
+        context = self._context
+        if self._page.fleet_sequence != self._sequence and (read := self._page.read_fleet()) is not None:
+            self._sequence = read[0]
+            fleet_table.apply(read[1], self._membership)
+        now_s = context.loop.time()
+        for exchange in list(context.exchanges):
+            exchange.check_deadlines(now_s)
+        for connection in list(context.connections):
+            connection.check_deadline(now_s)
+        for upstream in context.upstreams:
+            upstream.expire_idle(now_s)
+
+
+async def drain(context: WorkerContext, server: asyncio.Server, stop: asyncio.Event) -> None:
+    """Take no more connections, let requests under way finish, then stop."""
+    context.draining = True
+    server.close()
+    for connection in list(context.connections):
+        connection.drain()
+    give_up_s = context.loop.time() + context.configuration.drain_timeout_s
+    while context.connections and context.loop.time() < give_up_s:
+        await asyncio.sleep(0.05)
+    stop.set()
+
+
+async def serve(configuration: Configuration, worker: int, page: SharedPage, listener: socket.socket) -> None:
+    """Serve until told to stop."""
+    loop = asyncio.get_running_loop()
+    context, membership = build_context(configuration, page, worker, loop)
+    stop = asyncio.Event()
+    server = await loop.create_server(lambda: ClientConnection(context), sock=listener, backlog=4096)
+    draining: list[asyncio.Task[None]] = []
+
+    def begin_drain() -> None:
+        if not draining:
+            draining.append(loop.create_task(drain(context, server, stop)))
+
+    loop.add_signal_handler(signal.SIGTERM, begin_drain)
+    # A terminal's Ctrl-C reaches every process of the group: the supervisor decides what it means.
+    loop.add_signal_handler(signal.SIGINT, lambda: None)
+    loop.add_reader(sys.stdin.fileno(), stop.set)  # the supervisor is gone
+    Sweeper(context, membership, page).start()
+    os.write(sys.stdout.fileno(), READY)
+    await stop.wait()
+    for upstream in context.upstreams:
+        upstream.close()
+    if context.access_log is not None:
+        context.access_log.close()
+
+
+def main(arguments: list[str]) -> None:
+    """Run a worker."""
+    worker, workers, page_descriptor, socket_descriptor = map(int, arguments)
+    length = int.from_bytes(sys.stdin.buffer.read(8), "big")
+    configuration = msgspec.json.decode(sys.stdin.buffer.read(length), type=Configuration)
+    page = SharedPage(page_descriptor, workers)
+    uvloop.run(serve(configuration, worker, page, socket.socket(fileno=socket_descriptor)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,88 @@
+"""One page of memory shared by the supervisor and its workers; they share memory, not messages.
+
+Three regions, each with one writer, so that nothing is locked:
+
+- the fleet table, written by the supervisor under a sequence number (odd while it writes; a reader that saw
+  it change reads again);
+- a ledger row a worker: what it has in flight on each replica;
+- a counter row a worker: what it has served. Rows outlive their worker, so totals never fall.
+
+The memory is an anonymous file whose descriptor workers inherit. Words are 64-bit and aligned, so each is
+read and written whole.
+"""
+
+import mmap
+import os
+
+MAX_SLOTS = 1024
+MAX_WORKERS = 64
+LEDGER_COLUMNS = 3
+COUNTERS = 8192
+FLEET_BYTES = 1 << 20
+
+_WORD = 8
+_HEADER_BYTES = 4096
+_SEQUENCE, _LENGTH = 0, 1
+
+
+class SharedPage:
+    """The page, mapped into this process."""
+
+    def __init__(self, descriptor: int, workers: int) -> None:
+        self.descriptor = descriptor
+        self.workers = workers
+        self._row_words = LEDGER_COLUMNS * MAX_SLOTS
+        ledger_bytes = workers * self._row_words * _WORD
+        self._ledger_at = _HEADER_BYTES + FLEET_BYTES
+        self._counters_at = self._ledger_at + ledger_bytes
+        self._map = mmap.mmap(descriptor, self._counters_at + workers * COUNTERS * _WORD)
+        self._bytes = memoryview(self._map)
+        self._header = self._bytes[:_HEADER_BYTES].cast("q")
+
+    @classmethod
+    def create(cls, workers: int) -> "SharedPage":
+        """Make a new page, all zeros. Raises ValueError for more workers than rows."""
+        if not 1 <= workers <= MAX_WORKERS:
+            raise ValueError(f"workers is {workers}: it must be 1 to {MAX_WORKERS}")
+        descriptor = os.memfd_create("steelyard", os.MFD_CLOEXEC)
+        words = LEDGER_COLUMNS * MAX_SLOTS + COUNTERS
+        os.ftruncate(descriptor, _HEADER_BYTES + FLEET_BYTES + workers * words * _WORD)
+        return cls(descriptor, workers)
+
+    def publish_fleet(self, table: bytes) -> None:
+        """Replace the fleet table; only the supervisor calls this. Raises ValueError when it is too large."""
+        if len(table) > FLEET_BYTES:
+            raise ValueError(f"the fleet table takes {len(table)} bytes: {FLEET_BYTES} is the most")
+        header = self._header
+        header[_SEQUENCE] += 1
+        header[_LENGTH] = len(table)
+        self._bytes[_HEADER_BYTES : _HEADER_BYTES + len(table)] = table
+        header[_SEQUENCE] += 1
+
+    @property
+    def fleet_sequence(self) -> int:
+        """Changes whenever the fleet table does."""
+        return self._header[_SEQUENCE]
+
+    def read_fleet(self) -> tuple[int, bytes] | None:
+        """(sequence, table), or None while it is being written: ask again later."""
+        before = self._header[_SEQUENCE]
+        table = bytes(self._bytes[_HEADER_BYTES : _HEADER_BYTES + self._header[_LENGTH]])
+        if before % 2 or before != self._header[_SEQUENCE]:
+            return None
+        return before, table
+
+    def ledger_row(self, worker: int) -> memoryview:
+        """A worker's words: `LEDGER_COLUMNS` columns of `MAX_SLOTS` each."""
+        start = self._ledger_at + worker * self._row_words * _WORD
+        return self._bytes[start : start + self._row_words * _WORD].cast("q")
+
+    def clear_ledger_row(self, worker: int) -> None:
+        """What a dead worker had in flight is in flight no more."""
+        row = self.ledger_row(worker)
+        row[:] = memoryview(bytes(len(row) * _WORD)).cast("q")
+
+    def counter_row(self, worker: int) -> memoryview:
+        """A worker's counters."""
+        start = self._counters_at + worker * COUNTERS * _WORD
+        return self._bytes[start : start + COUNTERS * _WORD].cast("q")

@@ -40,7 +40,7 @@ def build_context(
 ) -> tuple[WorkerContext, Membership]:
     """Put a worker together from the configuration and the shared page."""
     seed = configuration.seed * 64 + worker if configuration.seed else int.from_bytes(os.urandom(8), "big")
-    rng = random.Random(seed)  # noqa: S311 - chance for picks, not for secrets
+    rng = random.Random(seed)
     membership = Membership()
     read = page.read_fleet()
     if read is not None:

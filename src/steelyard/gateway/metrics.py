@@ -1,0 +1,101 @@
+"""Prometheus text (exposition format 0.0.4) from the counters of all workers, summed."""
+
+from collections.abc import Iterable, Iterator
+
+from steelyard import __version__
+from steelyard.cluster.membership import ReplicaState
+from steelyard.gateway import meters
+from steelyard.gateway.fleet_table import Row
+from steelyard.runtime.page import MAX_SLOTS, SharedPage
+
+CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+_PLAIN_HELP = {
+    "retries": "Requests sent to another replica after a first one failed them.",
+    "cut_streams": "Answers that an engine stopped in the middle.",
+    "connections_refused": "Client connections refused since a worker had too many.",
+    "malformed_requests": "Requests refused before a pool was found for them.",
+    "access_log_dropped": "Access log lines dropped.",
+}
+_LOAD = (
+    ("requests_in_flight", "Requests in flight on a replica."),
+    ("queued_prompt_tokens", "Prompt tokens sent to a replica whose first output token has not come."),
+    ("expected_output_tokens", "Output tokens still expected of the requests in flight."),
+)
+
+
+def _label(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _family(name: str, kind: str, text: str) -> str:
+    return f"# HELP steelyard_{name} {text}\n# TYPE steelyard_{name} {kind}"
+
+
+def _sum_rows(rows: Iterable[memoryview]) -> list[int]:
+    return [sum(column) for column in zip(*(row.tolist() for row in rows), strict=True)]
+
+
+def _histogram(
+    name: str, text: str, words: list[int], at: int, bounds: tuple[float, ...], pools: list[str]
+) -> Iterator[str]:
+    yield _family(name, "histogram", text)
+    for index, pool in enumerate(pools):
+        counts, sum_s = meters.histogram_words(words, at, index)
+        total = 0
+        for bound, count in zip((*bounds, "+Inf"), counts, strict=True):
+            total += count
+            yield f'steelyard_{name}_bucket{{pool="{_label(pool)}",le="{bound}"}} {total}'
+        yield f'steelyard_{name}_sum{{pool="{_label(pool)}"}} {sum_s}'
+        yield f'steelyard_{name}_count{{pool="{_label(pool)}"}} {total}'
+
+
+def _replica_lines(rows: list[Row], words: list[int], load: list[int]) -> Iterator[str]:
+    present = [(slot, row) for slot, row in enumerate(rows) if row.replica is not None]
+    names = {slot: _label(row.replica.replica_id) for slot, row in present if row.replica is not None}
+    yield _family("replica_requests_total", "counter", "Requests ended, by replica and outcome.")
+    for slot, name in names.items():
+        for index, outcome in enumerate(meters.OUTCOMES):
+            count = words[meters.REPLICAS_AT + slot * len(meters.OUTCOMES) + index]
+            yield f'steelyard_replica_requests_total{{replica="{name}",outcome="{outcome}"}} {count}'
+    yield _family("replica_up", "gauge", "Whether a replica may be given requests.")
+    for slot, row in present:
+        up = int(row.state in (ReplicaState.HEALTHY, ReplicaState.STARTING))
+        yield f'steelyard_replica_up{{replica="{names[slot]}",state="{row.state.value}"}} {up}'
+    for column, (name, text) in enumerate(_LOAD):
+        yield _family(f"replica_{name}", "gauge", text)
+        for slot, replica in names.items():
+            yield f'steelyard_replica_{name}{{replica="{replica}"}} {load[column * MAX_SLOTS + slot]}'
+
+
+def render(page: SharedPage, rows: list[Row], pools: list[str], restarts: int) -> bytes:
+    """All metrics as text."""
+    words = _sum_rows(page.counter_row(worker) for worker in range(page.workers))
+    load = _sum_rows(page.ledger_row(worker) for worker in range(page.workers))
+    lines = [
+        _family("build_info", "gauge", "The version that runs."),
+        f'steelyard_build_info{{version="{__version__}"}} 1',
+    ]
+    lines += [_family("worker_restarts_total", "counter", "Workers started again after they died.")]
+    lines += [f"steelyard_worker_restarts_total {restarts}"]
+    for index, name in enumerate(meters.PLAIN):
+        lines += [
+            _family(f"{name}_total", "counter", _PLAIN_HELP[name]),
+            f"steelyard_{name}_total {words[index]}",
+        ]
+    lines.append(_family("requests_total", "counter", "Requests ended, by pool and class of status."))
+    for index, pool in enumerate(pools):
+        for offset, status in enumerate(meters.STATUS_CLASSES):
+            count = words[meters.POOLS_AT + index * len(meters.STATUS_CLASSES) + offset]
+            lines.append(f'steelyard_requests_total{{pool="{_label(pool)}",status="{status}"}} {count}')
+    lines += _replica_lines(rows, words, load)
+    ttft, total = (
+        "Seconds from a whole request to the first byte of its answer.",
+        "Seconds a request took in all.",
+    )
+    lines += _histogram(
+        "time_to_first_token_seconds", ttft, words, meters.TTFT_AT, meters.TTFT_BOUNDS_S, pools
+    )
+    lines += _histogram(
+        "request_duration_seconds", total, words, meters.TOTAL_AT, meters.TOTAL_BOUNDS_S, pools
+    )
+    return ("\n".join(lines) + "\n").encode()

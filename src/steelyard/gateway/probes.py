@@ -1,0 +1,109 @@
+"""Active health probes, made by the supervisor so that workers never wait for one.
+
+A replica is called unhealthy only after several failed probes in a row: a busy engine answers late, and one
+late answer says nothing. A refused connection says more, but traffic meets that at once and
+ejects the replica by itself. A replica whose models are not configured is asked for them.
+"""
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from steelyard.cluster.membership import ReplicaState
+from steelyard.config.schema import HealthOptions
+from steelyard.gateway.fleet_table import Row
+from steelyard.model.errors import UpstreamError
+from steelyard.wire.chunked import ChunkedReader, MalformedChunk
+from steelyard.wire.http1_head import HEAD_END, parse_response_head
+
+MAX_ANSWER_BYTES = 1 << 20
+
+
+async def fetch(url: str, timeout_s: float) -> tuple[int, bytes]:
+    """GET a small answer: (status, body). Raises OSError, TimeoutError or UpstreamError."""
+    parts = urlsplit(url)
+    async with asyncio.timeout(timeout_s):
+        reader, writer = await asyncio.open_connection(
+            parts.hostname, parts.port or 80, limit=MAX_ANSWER_BYTES
+        )
+        try:
+            target = parts.path or "/"
+            writer.write(
+                f"GET {target} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n".encode()
+            )
+            try:
+                head = parse_response_head(await reader.readuntil(HEAD_END))
+            except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+                raise UpstreamError("the connection closed inside the response head") from None
+            if head.content_length >= 0:
+                return head.status, await reader.read(min(head.content_length, MAX_ANSWER_BYTES))
+            body = await reader.read(MAX_ANSWER_BYTES)
+            try:
+                return head.status, ChunkedReader().feed(body) if head.chunked else body
+            except MalformedChunk as error:
+                raise UpstreamError(str(error)) from None
+        finally:
+            writer.transport.abort()
+
+
+def read_models(body: bytes) -> tuple[str, ...]:
+    """Names from an OpenAI list of models; () when it is none."""
+    try:
+        answer: Any = msgspec.json.decode(body)
+        names = [entry["id"] for entry in answer["data"]]
+    except (msgspec.DecodeError, KeyError, TypeError, UnicodeDecodeError):
+        return ()
+    return tuple(name for name in names if isinstance(name, str))[:256]
+
+
+@dataclass(slots=True)
+class Probe:
+    """What the probes of one replica have said so far."""
+
+    row: Row
+    options: HealthOptions
+    asks_for_models: bool
+    failures: int = 0
+    successes: int = 0
+    last_error: str = ""
+
+    async def run_once(self) -> bool:
+        """Probe; whether the row changed."""
+        replica = self.row.replica
+        if replica is None:
+            return False
+        try:
+            status, _ = await fetch(replica.base_url + self.options.path, self.options.timeout_s)
+            error = "" if status < 400 else f"{self.options.path} answered {status}"
+            changed = not error and self.asks_for_models and await self._ask_for_models()
+        except TimeoutError:
+            error, changed = f"no answer within {self.options.timeout_s:g} s", False
+        except (OSError, UpstreamError) as problem:
+            error, changed = str(problem) or type(problem).__name__, False
+        self.last_error = error
+        return self._judge(error == "") or changed
+
+    async def _ask_for_models(self) -> bool:
+        replica = self.row.replica
+        if replica is None or replica.models:
+            return False
+        status, body = await fetch(f"{replica.base_url}/v1/models", self.options.timeout_s)
+        models = read_models(body) if status == 200 else ()
+        if models:
+            self.row.replica = replace(replica, models=models)
+        return bool(models)
+
+    def _judge(self, succeeded: bool) -> bool:
+        self.failures = 0 if succeeded else self.failures + 1
+        self.successes = self.successes + 1 if succeeded else 0
+        state = self.row.state
+        if state is ReplicaState.DRAINING:
+            return False
+        if succeeded and self.successes >= self.options.healthy_after:
+            self.row.state = ReplicaState.HEALTHY
+        elif not succeeded and self.failures >= self.options.unhealthy_after:
+            self.row.state = ReplicaState.UNHEALTHY
+        return self.row.state is not state

@@ -1,0 +1,163 @@
+"""The supervisor: it starts workers and does what is slow, so that they need not.
+
+Health probes, the fleet table, metrics and the admin port, worker restarts, and the end of it all.
+"""
+
+import asyncio
+import signal
+from collections.abc import Callable
+
+import msgspec
+import uvloop
+
+from steelyard.cluster.membership import ReplicaState
+from steelyard.config.schema import Configuration, parse_address
+from steelyard.gateway import answers, fleet_table, metrics
+from steelyard.gateway.admin import AdminServer
+from steelyard.gateway.probes import Probe
+from steelyard.model.errors import BadRequest, ConfigError
+from steelyard.runtime.page import SharedPage
+from steelyard.runtime.workers import Workers, listen
+from steelyard.wire.http1_head import RequestHead
+
+WORKER_MODULE = "steelyard.gateway.worker"
+DRAIN_MARGIN_S = 2.0
+
+
+class Supervisor:
+    """One gateway."""
+
+    def __init__(self, configuration: Configuration, say: Callable[[str], None]) -> None:
+        self._configuration = configuration
+        self._say = say
+        self._page = SharedPage.create(configuration.workers)
+        self._rows = fleet_table.rows_of(configuration)
+        self._page.publish_fleet(fleet_table.encode(self._rows))
+        by_name = {pool.name: pool for pool in configuration.pools}
+        self._probes = [
+            Probe(row, by_name[row.replica.pool].health, by_name[row.replica.pool].kind == "openai")
+            for row in self._rows
+            if row.replica is not None
+        ]
+        self._workers: Workers | None = None
+        self._admin = AdminServer(self._answer)
+
+    async def run(self) -> int:
+        """Serve until SIGTERM or SIGINT. Raises ConfigError when it cannot start."""
+        host, port = parse_address(self._configuration.listen, "listen")
+        listeners = listen(host, port, self._configuration.workers)
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        self._workers = Workers(
+            WORKER_MODULE, self._page, listeners, msgspec.json.encode(self._configuration)
+        )
+        admin_host, admin_port = await self._start_admin()
+        probing: list[asyncio.Task[None]] = []
+        try:
+            await self._workers.start()
+            probing = [asyncio.create_task(self._probe(probe)) for probe in self._probes]
+            address = listeners[0].getsockname()
+            self._say(f"gateway listening on http://{_shown(address[0])}:{address[1]}")
+            self._say(f"admin listening on http://{_shown(admin_host)}:{admin_port}")
+            await stop.wait()
+        finally:
+            for task in probing:
+                task.cancel()
+            await self._workers.stop(self._configuration.drain_timeout_s + DRAIN_MARGIN_S)
+            self._admin.close()
+            for listener in listeners:
+                listener.close()
+        return 0
+
+    async def _start_admin(self) -> tuple[str, int]:
+        host, port = parse_address(self._configuration.admin, "admin")
+        try:
+            return await self._admin.start(host, port)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise ConfigError(
+                f"cannot listen on {host}:{port} (admin): {reason}: choose another with --admin"
+            ) from None
+
+    async def _probe(self, probe: Probe) -> None:
+        while True:
+            if await probe.run_once():
+                self._publish()
+            await asyncio.sleep(probe.options.interval_s)
+
+    def _publish(self) -> None:
+        self._page.publish_fleet(fleet_table.encode(self._rows))
+
+    # --- the admin port ------------------------------------------------------------------------
+
+    async def _answer(self, head: RequestHead) -> bytes:
+        path = head.path.decode("ascii")
+        if head.method in (b"GET", b"HEAD"):
+            body, content_type = self._read(path)
+            return answers.answer(200, body, content_type=content_type, head_only=head.method == b"HEAD")
+        if head.method == b"POST" and path.startswith("/replicas/"):
+            return answers.answer(200, self._act(path.removeprefix("/replicas/")))
+        raise BadRequest(f"{head.method.decode()} {path[:200]} is not served here", http_status=405)
+
+    def _read(self, path: str) -> tuple[bytes, bytes]:
+        if path == "/metrics":
+            pools = [pool.name for pool in self._configuration.pools]
+            restarts = sum(worker.restarts for worker in self._workers.workers) if self._workers else 0
+            return metrics.render(self._page, self._rows, pools, restarts), metrics.CONTENT_TYPE
+        if path == "/healthz":
+            return b'{"status": "ok"}', b"application/json"
+        if path == "/replicas":
+            return msgspec.json.encode([self._describe(probe) for probe in self._probes]), b"application/json"
+        if path == "/workers":
+            workers = self._workers.workers if self._workers else []
+            described = [
+                {"pid": each.process.pid if each.process else 0, "restarts": each.restarts}
+                for each in workers
+            ]
+            return msgspec.json.encode(described), b"application/json"
+        raise BadRequest(
+            f"no page {path[:200]}: there are /metrics, /healthz, /replicas, /workers", http_status=404
+        )
+
+    @staticmethod
+    def _describe(probe: Probe) -> dict[str, object]:
+        replica = probe.row.replica
+        if replica is None:
+            return {}
+        return {
+            "id": replica.replica_id,
+            "url": replica.base_url,
+            "pool": replica.pool,
+            "state": probe.row.state.value,
+            "models": replica.models,
+            "weight": replica.weight,
+            "probe_failures": probe.failures,
+            "last_error": probe.last_error,
+        }
+
+    def _act(self, rest: str) -> bytes:
+        replica_id, _, action = rest.rpartition("/")
+        probe = next(
+            (each for each in self._probes if each.row.replica and each.row.replica.replica_id == replica_id),
+            None,
+        )
+        if probe is None:
+            raise BadRequest(f"no replica {replica_id[:200]!r}: GET /replicas lists them", http_status=404)
+        if action == "drain":
+            probe.row.state = ReplicaState.DRAINING
+        elif action == "restore":
+            probe.row.state = ReplicaState.STARTING
+        else:
+            raise BadRequest(f"no action {action[:50]!r}: there are drain and restore", http_status=404)
+        self._publish()
+        return msgspec.json.encode(self._describe(probe))
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def run(configuration: Configuration, say: Callable[[str], None] = print) -> int:
+    """Run a gateway until it is told to stop; returns the exit code. Raises ConfigError."""
+    return uvloop.run(Supervisor(configuration, say).run())

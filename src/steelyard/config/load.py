@@ -10,9 +10,9 @@ from typing import Any, get_args, get_type_hints
 
 import msgspec
 
+from steelyard.config.plugins import check_policy_name
 from steelyard.config.schema import Configuration, PoolOptions, ReplicaOptions, RouteOptions
 from steelyard.model.errors import ConfigError
-from steelyard.policies.routing.registry import check_policy_name
 
 
 def load_file(path: Path) -> Configuration:

@@ -1,0 +1,24 @@
+"""Least requests: the replica with the fewest requests in flight.
+
+Ties go to one at random. Cost: it must look at all eligible replicas.
+"""
+
+from dataclasses import dataclass
+
+from steelyard.model.chance import Rng
+from steelyard.model.fleet import Eligible, Fleet
+from steelyard.model.request import Request
+from steelyard.model.routing_policy import Pick
+from steelyard.policies.ties import least_slot
+
+
+@dataclass(slots=True)
+class LeastRequests:
+    """Join the shortest queue, counted in requests."""
+
+    rng: Rng
+
+    def pick(self, request: Request, eligible: Eligible, fleet: Fleet, now_s: float) -> Pick:
+        """Pick the one with the fewest."""
+        slot = least_slot(eligible.slots, fleet.requests, self.rng)
+        return Pick(slot, "least-requests", (slot,), (fleet.requests[slot],))

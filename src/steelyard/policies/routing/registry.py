@@ -1,0 +1,59 @@
+"""All routing policies by name: a literal dict. Outsiders add theirs through an entry point (`config.plugins`)."""
+
+import difflib
+from collections.abc import Callable, Iterable
+
+from steelyard.model.chance import Rng
+from steelyard.model.errors import ConfigError
+from steelyard.model.routing_policy import RoutingPolicy
+from steelyard.policies.routing.hash_ring import HashRing
+from steelyard.policies.routing.least_requests import LeastRequests
+from steelyard.policies.routing.least_tokens import LeastTokens
+from steelyard.policies.routing.peak_ewma import PeakEwma
+from steelyard.policies.routing.prefix_ttft import PrefixTtft
+from steelyard.policies.routing.random_choice import RandomChoice
+from steelyard.policies.routing.round_robin import RoundRobin
+from steelyard.policies.routing.sticky_session import StickySession
+from steelyard.policies.routing.two_choices import TwoChoices
+from steelyard.policies.routing.weighted_least_requests import WeightedLeastRequests
+from steelyard.policies.routing.weighted_round_robin import WeightedRoundRobin
+
+Factory = Callable[[Rng], RoutingPolicy]
+
+DEFAULT_POLICY = "prefix-ttft"
+
+POLICIES: dict[str, Factory] = {
+    "prefix-ttft": PrefixTtft,
+    "random": RandomChoice,
+    "round-robin": RoundRobin,
+    "weighted-round-robin": WeightedRoundRobin,
+    "least-requests": LeastRequests,
+    "weighted-least-requests": WeightedLeastRequests,
+    "two-choices": TwoChoices,
+    "least-tokens": LeastTokens,
+    "peak-ewma": PeakEwma,
+    "hash-ring": HashRing,
+    "sticky-session": StickySession,
+}
+
+POLICY_SUMMARIES: dict[str, str] = {
+    "prefix-ttft": "least estimated time to first token, prompt caches included (the default)",
+    "random": "each replica equally likely",
+    "round-robin": "each replica in turn",
+    "weighted-round-robin": "in turn by weight, spread out smoothly",
+    "least-requests": "fewest requests in flight",
+    "weighted-least-requests": "fewest requests in flight for its weight",
+    "two-choices": "the less busy of two random replicas",
+    "least-tokens": "fewest tokens still to be processed, for its weight",
+    "peak-ewma": "the lesser expected wait of two random replicas, quick to believe bad news",
+    "hash-ring": "consistent hashing of a key (path, header, user) with bounded loads",
+    "sticky-session": "a key stays with the replica it met first",
+}
+
+
+def unknown_policy(name: str, known: Iterable[str]) -> ConfigError:
+    """The error for a name that no policy has."""
+    names = sorted(known)
+    nearest = difflib.get_close_matches(name, names, n=1)
+    remedy = f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(names)}"
+    return ConfigError(f"unknown policy {name!r}: {remedy}")

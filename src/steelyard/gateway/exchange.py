@@ -270,7 +270,6 @@ class Exchange:
     def client_left(self) -> None:
         """Nobody waits for the answer: the engine is told by a closed connection."""
         self._abandon()
-        self._context.meters.client_left()
         self._end(499, self._context.loop.time())
 
     @property

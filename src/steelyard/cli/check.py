@@ -1,0 +1,22 @@
+"""`steelyard check`: read a configuration file and say what it would do."""
+
+from pathlib import Path
+
+import click
+
+from steelyard.config.load import load_file
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def check(file: Path) -> None:
+    """Check a configuration FILE and say what it would do."""
+    configuration = load_file(file)
+    click.echo(
+        f"{file} is good: {configuration.workers} workers on {configuration.listen}, admin on {configuration.admin}"
+    )
+    for pool in configuration.pools:
+        names = ", ".join(replica.name for replica in pool.replicas)
+        click.echo(f"  pool {pool.name} ({pool.kind}, {pool.policy}): {names}")
+    for route in configuration.routes:
+        click.echo(f"  {route.host or 'any host'} {route.path_prefix} -> {route.pool}")

@@ -1,0 +1,71 @@
+"""The `steelyard` command. Verbs are loaded when they are called, so that the command starts at once."""
+
+import importlib
+import sys
+
+import click
+
+from steelyard import __version__
+from steelyard.model.errors import SteelyardError
+
+VERBS = {
+    "serve": ("steelyard.cli.serve", "Balance requests over engines."),
+    "check": ("steelyard.cli.check", "Check a configuration file and say what it would do."),
+    "policies": ("steelyard.cli.policies", "List the routing policies."),
+    "engine": ("steelyard.cli.engine", "Run an emulated LLM engine."),
+    "replay": ("steelyard.cli.replay", "Replay a trace against an endpoint and report what came of it."),
+    "demo": ("steelyard.cli.demo", "Watch a fleet, its policies, and an engine that dies."),
+}
+OPERATOR_MISTAKE = 2
+
+
+class Verbs(click.Group):
+    """A group that imports a verb's module when the verb is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All verbs, in the order in which a newcomer needs them."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load one verb."""
+        if cmd_name not in VERBS:
+            return None
+        command = getattr(importlib.import_module(VERBS[cmd_name][0]), cmd_name)
+        return command if isinstance(command, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs without loading them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, summary) for verb, (_, summary) in VERBS.items()])
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="steelyard")
+def steelyard() -> None:
+    """A load balancer for data centres that train and serve large AI models.
+
+    \b
+    Try it:
+      steelyard demo
+      steelyard serve --engine http://127.0.0.1:8000 --engine http://127.0.0.1:8001
+    """
+
+
+def main() -> None:
+    """Run a command; a mistake of the operator's is one sentence and exit code 2."""
+    try:
+        sys.exit(steelyard.main(standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(OPERATOR_MISTAKE)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except SteelyardError as error:
+        print(f"steelyard: {error}", file=sys.stderr)
+        sys.exit(OPERATOR_MISTAKE)
+    except BrokenPipeError:
+        sys.exit(0)
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename else ""
+        print(f"steelyard: {name}{error.strerror or error}", file=sys.stderr)
+        sys.exit(OPERATOR_MISTAKE)

@@ -1,0 +1,48 @@
+"""`steelyard serve`: the gateway."""
+
+import functools
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from steelyard.config.load import completed, from_engines, load_file
+from steelyard.config.schema import Configuration
+from steelyard.gateway import supervisor
+from steelyard.model.errors import ConfigError
+
+
+@click.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--engine", "engines", multiple=True, metavar="URL", help="An engine, http://HOST:PORT; may be repeated."
+)
+@click.option("--listen", metavar="HOST:PORT", help="Where requests come in (127.0.0.1:8080).")
+@click.option("--admin", metavar="HOST:PORT", help="Where metrics and actions are (127.0.0.1:9090).")
+@click.option("--workers", type=int, metavar="N", help="Worker processes (one a core).")
+@click.option("--policy", metavar="NAME", help="Routing policy; see `steelyard policies`.")
+@click.option("--access-log", metavar="FILE", help="One JSON line a request.")
+@click.option("--seed", type=int, metavar="N", help="Of the policies' chance.")
+def serve(file: Path | None, engines: tuple[str, ...], policy: str | None, **options: Any) -> None:
+    """Balance requests over engines, from a FILE or from --engine options."""
+    given = {name: value for name, value in options.items() if value is not None}
+    configuration = configured(file, engines, policy, given)
+    sys.exit(supervisor.run(configuration, functools.partial(print, flush=True)))
+
+
+def configured(
+    file: Path | None, engines: tuple[str, ...], policy: str | None, given: dict[str, Any]
+) -> Configuration:
+    """The configuration that a command line asks for; options win over the file. Raises ConfigError."""
+    if file is None:
+        return from_engines(engines, policy=policy, **given)
+    if engines:
+        raise ConfigError(
+            "give a file or --engine options, not both: engines belong into [[pools.replicas]] of the file"
+        )
+    configuration = load_file(file)
+    if policy is not None:
+        given["pools"] = tuple(replace(pool, policy=policy) for pool in configuration.pools)
+    return completed(replace(configuration, **given))

@@ -1,0 +1,171 @@
+"""Continuous batching, as vLLM and its kin do it, without doing the work: one pure class for the HTTP emulator
+and the simulator.
+
+An iteration gives each running sequence one token and spends up to `chunk_tokens` on prompts, first come first served
+(chunked prefill); it takes step + sequence · running + prefill_token · prompt tokens. A sequence enters when
+its prompt fits the KV cache; when a growing one finds no room, the youngest is set back to the head of the
+queue and computed again (preemption by recomputation). The caller owns time: it asks for a step, waits its
+duration, and takes the tokens. Cost: a step is linear in the batch.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from steelyard.engines.kv_cache import KvCache
+from steelyard.engines.profiles import EngineProfile
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Sequence:
+    """One request inside an engine.
+
+    output_tokens: how many it will give before it ends.
+    """
+
+    sequence_id: int
+    prompt_tokens: int
+    output_tokens: int
+    prefix_hashes: tuple[int, ...] = ()
+    cached_tokens: int = 0
+    given_tokens: int = 0
+    prefilled_tokens: int = 0
+    held_tokens: int = 0
+    cancelled: bool = False
+
+    @property
+    def target_tokens(self) -> int:
+        """Tokens to be processed before the next output token: the prompt, and what a preemption threw away."""
+        return self.prompt_tokens + self.given_tokens
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has given all its tokens."""
+        return self.given_tokens >= self.output_tokens
+
+
+@dataclass(slots=True)
+class Step:
+    """One iteration: how long it takes, and what it will do."""
+
+    duration_s: float
+    prefills: list[tuple[Sequence, int]] = field(default_factory=list)
+    decodes: list[Sequence] = field(default_factory=list)
+
+
+class BatchingEngine:
+    """An engine's scheduler and cache."""
+
+    def __init__(self, profile: EngineProfile, block_tokens: int = 256) -> None:
+        self.profile = profile
+        self.cache = KvCache(profile.kv_tokens, block_tokens)
+        self.waiting: deque[Sequence] = deque()
+        self.running: list[Sequence] = []
+        self.preemptions = 0
+        self.prompt_tokens_total = 0
+        self.cached_tokens_total = 0
+        self.output_tokens_total = 0
+
+    def fits(self, prompt_tokens: int, output_tokens: int) -> bool:
+        """Whether a request could ever run here."""
+        return prompt_tokens + output_tokens <= self.profile.kv_tokens
+
+    def submit(self, sequence: Sequence) -> None:
+        """Queue a sequence. Raises ValueError when it could never run."""
+        if not self.fits(sequence.prompt_tokens, sequence.output_tokens):
+            total = sequence.prompt_tokens + sequence.output_tokens
+            raise ValueError(f"{total} tokens do not fit a KV cache of {self.profile.kv_tokens}")
+        self.waiting.append(sequence)
+
+    def cancel(self, sequence: Sequence) -> None:
+        """Nobody waits for it any more: its place and its memory are free at once."""
+        sequence.cancelled = True
+        if sequence in self.running:
+            self.running.remove(sequence)
+            self._free(sequence)
+        elif sequence in self.waiting:
+            self.waiting.remove(sequence)
+
+    def next_step(self) -> Step | None:
+        """Plan the next iteration; None when there is nothing to do."""
+        self._admit()
+        if not self.running:
+            return None
+        profile = self.profile
+        step = Step(0.0)
+        budget = profile.chunk_tokens
+        for sequence in self.running:
+            missing = sequence.target_tokens - sequence.prefilled_tokens
+            if missing <= 0:
+                step.decodes.append(sequence)
+            elif budget > 0:
+                share = min(missing, budget)
+                budget -= share
+                step.prefills.append((sequence, share))
+        prompt_tokens = profile.chunk_tokens - budget
+        step.duration_s = (
+            profile.step_s + profile.sequence_s * len(self.running) + profile.prefill_token_s * prompt_tokens
+        )
+        return step
+
+    def finish_step(self, step: Step) -> list[Sequence]:
+        """Do what the step planned; return the sequences that got a token, in order.
+
+        A sequence cancelled meanwhile gets none. A finished one has left the batch.
+        """
+        given: list[Sequence] = []
+        for sequence, share in step.prefills:
+            if sequence.cancelled:
+                continue
+            sequence.prefilled_tokens += share
+            if sequence.prefilled_tokens >= sequence.target_tokens:
+                self.cache.keep(sequence.prefix_hashes)
+                given.append(sequence)
+        given += [sequence for sequence in step.decodes if not sequence.cancelled]
+        for sequence in given:
+            if sequence in self.running:  # not set back by another's growth in this very step
+                self._give_token(sequence)
+        return [sequence for sequence in given if sequence.prefilled_tokens >= sequence.target_tokens]
+
+    def _give_token(self, sequence: Sequence) -> None:
+        while not self.cache.try_take(1):
+            youngest = self.running[-1]
+            self._set_back(youngest)
+            if youngest is sequence:
+                return
+        sequence.held_tokens += 1
+        sequence.given_tokens += 1
+        sequence.prefilled_tokens += 1
+        self.output_tokens_total += 1
+        if sequence.finished:
+            self.running.remove(sequence)
+            self._free(sequence)
+
+    def _admit(self) -> None:
+        """Take waiting sequences in, in order, while there is room for their prompts."""
+        while self.waiting and len(self.running) < self.profile.max_batch:
+            sequence = self.waiting[0]
+            # Room for the prompt and a token to come; else it would be set back at once.
+            if not self.cache.try_take(sequence.target_tokens + 1):
+                return
+            self.cache.give_back(1)
+            self.waiting.popleft()
+            sequence.held_tokens = sequence.target_tokens
+            # The last token is always computed: its logits give the first output token.
+            cached = min(self.cache.cached_tokens(sequence.prefix_hashes), sequence.target_tokens - 1)
+            sequence.prefilled_tokens = cached
+            if not sequence.given_tokens:
+                sequence.cached_tokens = cached
+                self.prompt_tokens_total += sequence.prompt_tokens
+                self.cached_tokens_total += cached
+            self.running.append(sequence)
+
+    def _set_back(self, sequence: Sequence) -> None:
+        self.preemptions += 1
+        self.running.remove(sequence)
+        self._free(sequence)
+        sequence.prefilled_tokens = 0
+        self.waiting.appendleft(sequence)
+
+    def _free(self, sequence: Sequence) -> None:
+        self.cache.give_back(sequence.held_tokens)
+        sequence.held_tokens = 0

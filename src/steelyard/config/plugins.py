@@ -1,6 +1,8 @@
-"""Policies by name: ours, and those that installed packages offer in the entry-point group `steelyard.routing_policies`.
+"""Policies by name: ours, and those that installed packages offer in the entry-point group
+`steelyard.routing_policies`.
 
-An entry point names a factory that takes a generator of chance and returns a policy. Loaded once at start.
+An entry point names a factory that takes a generator of chance and returns a policy. Loaded once at
+start.
 """
 
 from functools import cache

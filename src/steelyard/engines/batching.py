@@ -1,11 +1,11 @@
-"""Continuous batching, as vLLM and its kin do it, without doing the work: one pure class for the HTTP emulator
-and the simulator.
+"""Continuous batching, as vLLM and its kin do it, without doing the work: one pure class for the HTTP
+emulator and the simulator.
 
-An iteration gives each running sequence one token and spends up to `chunk_tokens` on prompts, first come first served
-(chunked prefill); it takes step + sequence · running + prefill_token · prompt tokens. A sequence enters when
-its prompt fits the KV cache; when a growing one finds no room, the youngest is set back to the head of the
-queue and computed again (preemption by recomputation). The caller owns time: it asks for a step, waits its
-duration, and takes the tokens. Cost: a step is linear in the batch.
+An iteration gives each running sequence one token and spends up to `chunk_tokens` on prompts, first
+come first served (chunked prefill); it takes step + sequence · running + prefill_token · prompt tokens.
+A sequence enters when its prompt fits the KV cache; when a growing one finds no room, the youngest is
+set back to the head of the queue and computed again (preemption by recomputation). The caller owns
+time: it asks for a step, waits its duration, and takes the tokens. Cost: a step is linear in the batch.
 """
 
 from collections import deque
@@ -34,7 +34,9 @@ class Sequence:
 
     @property
     def target_tokens(self) -> int:
-        """Tokens to be processed before the next output token: the prompt, and what a preemption threw away."""
+        """Tokens to be processed before the next output token: the prompt, and what a preemption threw
+        away.
+        """
         return self.prompt_tokens + self.given_tokens
 
     @property

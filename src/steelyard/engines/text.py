@@ -1,6 +1,7 @@
 """Deterministic answers: token number i of an answer depends on the prompt and on i alone.
 
-So a stream continued by another engine can be checked token by token. One token is one short word and a blank.
+So a stream continued by another engine can be checked token by token. One token is one short word and a
+blank.
 """
 
 import xxhash

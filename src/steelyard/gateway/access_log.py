@@ -1,6 +1,7 @@
 """One JSON line a request, off the hot path: lines gather in memory and a thread writes them.
 
-When the disk is full or slow, requests are served on and lines are dropped and counted; what waits has a bound.
+When the disk is full or slow, requests are served on and lines are dropped and counted; what waits has
+a bound.
 """
 
 import threading

@@ -1,4 +1,6 @@
-"""The fleet table as it lies in the shared page: one row a slot, JSON, since it changes seldom and is read once a change."""
+"""The fleet table as it lies in the shared page: one row a slot, JSON, since it changes seldom and is read
+once a change.
+"""
 
 import msgspec
 

@@ -1,7 +1,7 @@
 """One worker process: it only parses, picks, forwards and counts.
 
-It inherits the shared page and the listening socket, takes its configuration from standard input, and lives as
-long as its supervisor: when that is gone, the pipe between them closes and the worker ends.
+It inherits the shared page and the listening socket, takes its configuration from standard input, and
+lives as long as its supervisor: when that is gone, the pipe between them closes and the worker ends.
 Usage: python -m steelyard.gateway.worker INDEX WORKERS PAGE_FD SOCKET_FD
 """
 

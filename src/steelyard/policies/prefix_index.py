@@ -1,9 +1,9 @@
 """Which replicas probably hold which prompt prefixes: an approximate picture of their KV caches.
 
 A map from the chained hash of a block to the replicas that were sent it lately. Each replica's share is
-bounded by what its cache can hold and ages like it, least recently used first. A wrong
-entry costs a cache miss, never a wrong answer. Cost: a dictionary look-up a block, found by bisection over the chain: a hash
-names all blocks before it, so a replica that holds block k was sent all before.
+bounded by what its cache can hold and ages like it, least recently used first. A wrong entry costs a
+cache miss, never a wrong answer. Cost: a dictionary look-up a block, found by bisection over the chain:
+a hash names all blocks before it, so a replica that holds block k was sent all before.
 """
 
 DEFAULT_CAPACITY_BLOCKS = 4096

@@ -1,10 +1,10 @@
 """One request, one decision: eligible, not ejected, picked. In one call, without waiting.
 
-A replica is eligible when it serves the model, is not draining, gone or unhealthy by its probes, is not ejected by
-what traffic met, and has not been tried for this request. With fewer than `panic_fraction` of a pool left,
-ejections are lifted (panic mode), and when nobody is left at all, those that fail their probes are tried too: a
-doubtful replica is better than none. Eligible sets are kept until something changes, so a pick costs what its
-policy costs.
+A replica is eligible when it serves the model, is not draining, gone or unhealthy by its probes, is not
+ejected by what traffic met, and has not been tried for this request. With fewer than `panic_fraction`
+of a pool left, ejections are lifted (panic mode), and when nobody is left at all, those that fail their
+probes are tried too: a doubtful replica is better than none. Eligible sets are kept until something
+changes, so a pick costs what its policy costs.
 """
 
 import math

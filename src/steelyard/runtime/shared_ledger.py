@@ -1,8 +1,9 @@
 """A ledger whose counts other workers see, and which sees theirs.
 
 A worker writes its own row only, so no lock is needed; the policies read the Fleet columns, which hold
-own + others. Others' rows are summed at most once a millisecond: their picks are then that much out of date,
-ours never. With one worker there is nothing to sum. Cost: three words a charge; a refresh 5 µs for ten replicas.
+own + others. Others' rows are summed at most once a millisecond: their picks are then that much out of
+date, ours never. With one worker there is nothing to sum. Cost: three words a charge; a refresh 5 µs
+for ten replicas.
 """
 
 from steelyard.cluster.ledger import Ledger

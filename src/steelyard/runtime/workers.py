@@ -1,7 +1,7 @@
 """Worker processes: started, watched, started again when they die.
 
-Each worker has a listening socket of its own (`SO_REUSEPORT`: the kernel spreads connections), which the supervisor
-keeps open: what waits in a dead worker's queue is served by its successor.
+Each worker has a listening socket of its own (`SO_REUSEPORT`: the kernel spreads connections), which
+the supervisor keeps open: what waits in a dead worker's queue is served by its successor.
 """
 
 import asyncio
@@ -16,7 +16,9 @@ READY_TIMEOUT_S = 20.0
 
 
 def listen(host: str, port: int, count: int) -> list[socket.socket]:
-    """`count` sockets on one address; port 0 takes a free one. Raises ConfigError when the address is taken."""
+    """`count` sockets on one address; port 0 takes a free one. Raises ConfigError when the address is
+    taken.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sockets: list[socket.socket] = []
     try:

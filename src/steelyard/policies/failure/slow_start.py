@@ -1,7 +1,8 @@
-"""Slow start: a replica that came back gets a share that grows over a window, not a flood into cold caches.
+"""Slow start: a replica that came back gets a share that grows over a window, not a flood into cold
+caches.
 
-The share is 0.1 at the start and grows linearly to 1 (Envoy's slow start with aggression 1.0 and a least weight
-of 10 %). It is the chance with which the replica takes part in a pick.
+The share is 0.1 at the start and grows linearly to 1 (Envoy's slow start with aggression 1.0 and a
+least weight of 10 %). It is the chance with which the replica takes part in a pick.
 """
 
 LEAST_SHARE = 0.1

@@ -1,8 +1,10 @@
-"""Consistent hashing with bounded loads: the key's replica, unless it is too busy; then the next on the ring.
+"""Consistent hashing with bounded loads: the key's replica, unless it is too busy; then the next on the
+ring.
 
-A replica is full at ceil(1.25 · (requests in flight + 1) · its share of the weights); Mirrokni, Thorup and Zadimoghaddam, SODA 2018. When a
-replica joins or leaves, only its own keys move. A request without a key goes to one at random. No ties:
-points are distinct. Cost: one bisection and a short walk; the sum of loads is a C loop over the eligible.
+A replica is full at ceil(1.25 · (requests in flight + 1) · its share of the weights); Mirrokni, Thorup
+and Zadimoghaddam, SODA 2018. When a replica joins or leaves, only its own keys move. A request without
+a key goes to one at random. No ties: points are distinct. Cost: one bisection and a short walk; the sum
+of loads is a C loop over the eligible.
 """
 
 import math

@@ -1,7 +1,9 @@
-"""Least outstanding tokens: the fewest tokens still to be processed, prompt and answer together, for its weight.
+"""Least outstanding tokens: the fewest tokens still to be processed, prompt and answer together, for its
+weight.
 
-A request of 30,000 prompt tokens is not one of 30: counting requests hides that. Prompt tokens count until the first token
-is back, expected output tokens until the end. Ties go to one at random. Cost: it must look at all eligible replicas.
+A request of 30,000 prompt tokens is not one of 30: counting requests hides that. Prompt tokens count
+until the first token is back, expected output tokens until the end. Ties go to one at random. Cost: it
+must look at all eligible replicas.
 """
 
 from dataclasses import dataclass

@@ -1,9 +1,10 @@
 """Peak EWMA: two random choices by expected wait, quick to believe bad news and slow to believe good.
 
-cost = time to first token a prompt token, times (requests in flight + 1). An observation above the average replaces it; one below
-moves it by exp(−Δt/τ), τ = 10 s (Finagle's PeakEwma). It is fed with TTFT, never with whole durations, which say
-how long the answer was. A replica that was never heard costs a penalty once it has requests in flight, so
-that it is tried but not flooded. Ties go to the first sample, which is random. Cost: two draws.
+cost = time to first token a prompt token, times (requests in flight + 1). An observation above the
+average replaces it; one below moves it by exp(−Δt/τ), τ = 10 s (Finagle's PeakEwma). It is fed with
+TTFT, never with whole durations, which say how long the answer was. A replica that was never heard
+costs a penalty once it has requests in flight, so that it is tried but not flooded. Ties go to the
+first sample, which is random. Cost: two draws.
 """
 
 import math

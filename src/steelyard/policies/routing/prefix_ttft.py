@@ -1,12 +1,13 @@
 """Estimated time to first token, with prompt caches taken into account: the default.
 
-For each candidate: the prompt tokens before this request's first token (queued ones, and this prompt's that are not in
-its cache) over its speed, plus the step time of a batch as full as its own. The least wins; among those
-within 5 % of the least, one at random. Candidates are the holders of the longest known prefix and a few sampled
-others, or all of a small fleet, so that the cost does not grow with the fleet.
+For each candidate: the prompt tokens before this request's first token (queued ones, and this prompt's
+that are not in its cache) over its speed, plus the step time of a batch as full as its own. The least
+wins; among those within 5 % of the least, one at random. Candidates are the holders of the longest
+known prefix and a few sampled others, or all of a small fleet, so that the cost does not grow with the
+fleet.
 
-Speed is learned from each replica's own first tokens: work sent before it over the time it took. Until a replica is
-heard it counts as the mean of the others. Cost: about 4 µs at any fleet size.
+Speed is learned from each replica's own first tokens: work sent before it over the time it took. Until
+a replica is heard it counts as the mean of the others. Cost: about 4 µs at any fleet size.
 """
 
 from dataclasses import dataclass, field

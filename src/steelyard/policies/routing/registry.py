@@ -1,4 +1,6 @@
-"""All routing policies by name: a literal dict. Outsiders add theirs through an entry point (`config.plugins`)."""
+"""All routing policies by name: a literal dict. Outsiders add theirs through an entry point
+(`config.plugins`).
+"""
 
 import difflib
 from collections.abc import Callable, Iterable

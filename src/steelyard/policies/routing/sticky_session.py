@@ -1,8 +1,9 @@
 """Sticky session: a key stays with the replica that it met first, for as long as that one can serve it.
 
-The first meeting is the less busy of two random choices; what is remembered is bounded (the oldest key is forgotten
-first), and a key that was forgotten, or whose replica went, is placed anew. A request without a key is placed
-each time. Ties go to the first sample, which is random. Cost: two dictionary operations.
+The first meeting is the less busy of two random choices; what is remembered is bounded (the oldest key
+is forgotten first), and a key that was forgotten, or whose replica went, is placed anew. A request
+without a key is placed each time. Ties go to the first sample, which is random. Cost: two dictionary
+operations.
 """
 
 from dataclasses import dataclass, field

@@ -1,8 +1,8 @@
 """Weighted least requests: the fewest requests in flight, this one included, for its weight.
 
-(requests + 1) / weight, as Envoy's least_request does with unequal weights and active_request_bias 1.0: counting the request to
-come keeps an idle light replica from being preferred to an idle heavy one. Ties go to one at random.
-Cost: it must look at all eligible replicas.
+(requests + 1) / weight, as Envoy's least_request does with unequal weights and active_request_bias 1.0:
+counting the request to come keeps an idle light replica from being preferred to an idle heavy one. Ties
+go to one at random. Cost: it must look at all eligible replicas.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """Smooth weighted round robin: in any stretch each replica gets its share, spread out evenly.
 
-Each turn every replica's credit grows by its weight; the one with most credit is picked and pays the sum of weights
-(nginx's smooth algorithm, commit 52327e0). With weights 5, 1, 1 the turn is a a b a c a a, not a a a a a b c.
-Ties go to one at random. Cost: it must look at all eligible replicas.
+Each turn every replica's credit grows by its weight; the one with most credit is picked and pays the
+sum of weights (nginx's smooth algorithm, commit 52327e0). With weights 5, 1, 1 the turn is a a b a c a
+a, not a a a a a b c. Ties go to one at random. Cost: it must look at all eligible replicas.
 """
 
 from dataclasses import dataclass, field

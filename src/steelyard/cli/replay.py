@@ -1,0 +1,90 @@
+"""`steelyard replay`: a trace against an endpoint."""
+
+import json
+import random
+from pathlib import Path
+
+import click
+import uvloop
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from steelyard.replay.report import Objective, ReplayReport, summarise
+from steelyard.replay.run import replay as run_replay
+from steelyard.traces.generator import generate_conversation
+from steelyard.traces.readers import read_trace
+from steelyard.traces.request import TraceRequest
+
+GENERATED_REQUESTS = 500
+
+
+@click.command()
+@click.argument("trace")
+@click.option("--to", "url", required=True, metavar="URL", help="The endpoint, http://HOST:PORT.")
+@click.option("--model", default="emulated", show_default=True, help="The model to ask for.")
+@click.option(
+    "--speed",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="2 sends twice as fast.",
+)
+@click.option("--limit", type=click.IntRange(min=1), help="Only the first N requests.")
+@click.option("--slo-ttft", type=float, default=2.0, show_default=True, help="Seconds to the first token.")
+@click.option("--slo-tpot", type=float, default=0.1, show_default=True, help="Seconds a token after it.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of generated requests.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def replay(
+    trace: str,
+    url: str,
+    model: str,
+    speed: float,
+    limit: int | None,
+    slo_ttft: float,
+    slo_tpot: float,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Replay TRACE (a file, or the word "generated") against an endpoint, open loop.
+
+    \b
+    steelyard replay generated --to http://127.0.0.1:8080 --limit 200
+    """
+    requests = load_requests(trace, limit, seed)
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=as_json) as progress:
+        bar = progress.add_task("replaying", total=len(requests))
+        outcomes, span_s = uvloop.run(
+            run_replay(requests, url, model=model, speed=speed, done=lambda: progress.advance(bar))
+        )
+    report = summarise(outcomes, span_s, Objective(ttft_s=slo_ttft, tpot_s=slo_tpot))
+    if as_json:
+        click.echo(json.dumps(report.as_json(), indent=2))
+    else:
+        Console().print(table_of(report))
+
+
+def load_requests(trace: str, limit: int | None, seed: int) -> list[TraceRequest]:
+    """A trace by its name. Raises TraceError or OSError."""
+    if trace == "generated":
+        rng = random.Random(seed)
+        return generate_conversation(limit or GENERATED_REQUESTS, rng)
+    return read_trace(Path(trace), limit)
+
+
+def table_of(report: ReplayReport) -> Table:
+    """The report for a terminal."""
+    table = Table("", "p50", "p90", "p99", box=None)
+    for name, quantiles in (("TTFT", report.ttft_s), ("TPOT", report.tpot_s), ("total", report.total_s)):
+        table.add_row(
+            name, *(f"{value * 1e3:,.1f} ms" for value in (quantiles.p50, quantiles.p90, quantiles.p99))
+        )
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(report.kinds.items()))
+    table.caption = (
+        f"{report.requests} requests in {report.span_s:.1f} s: {kinds}; "
+        f"goodput {report.goodput_per_s:.2f}/s ({report.goodput_share:.1%})"
+    )
+    for error in report.first_errors:
+        table.caption += f"\n{error}"
+    return table

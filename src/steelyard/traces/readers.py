@@ -1,0 +1,122 @@
+"""Readers of public traces, plain or gzipped; which one a file needs is seen from its first line."""
+
+import csv
+import gzip
+import io
+import json
+import os
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import IO
+
+from steelyard.model.errors import TraceError
+from steelyard.traces.request import TraceRequest
+
+AZURE_CONVERSATION = "llm/azure_llm_2023_conv.csv"
+
+
+def data_folder() -> Path | None:
+    """The folder of public traces: `STEELYARD_DATA`, or ../shared/data when it is there; None without one."""
+    named = os.environ.get("STEELYARD_DATA")
+    folder = Path(named) if named else Path("..") / "shared" / "data"
+    return folder if folder.is_dir() else None
+
+
+def read_trace(path: Path, limit: int | None = None) -> list[TraceRequest]:
+    """Read a trace in order of time. Raises TraceError when it cannot be understood, OSError when not
+    read.
+    """
+    with _open(path) as file:
+        first = file.readline()
+        file.seek(0)
+        reader = _reader_for(first, path)
+        try:
+            requests = _take(reader(file), limit)
+        except (KeyError, ValueError, TypeError) as error:
+            raise TraceError(f"{path} cannot be read as a trace: {type(error).__name__}: {error}") from None
+    if not requests:
+        raise TraceError(f"{path} holds no requests")
+    start_s = requests[0].arrival_s
+    requests.sort(key=lambda request: request.arrival_s)
+    return [_since(request, min(start_s, requests[0].arrival_s)) for request in requests]
+
+
+def _open(path: Path) -> IO[str]:
+    if path.suffix == ".gz":
+        return io.TextIOWrapper(io.BytesIO(gzip.decompress(path.read_bytes())), encoding="utf-8")
+    return path.open(encoding="utf-8", newline="")
+
+
+def _reader_for(first: str, path: Path) -> Callable[[Iterable[str]], Iterable[TraceRequest]]:
+    if first.startswith("TIMESTAMP,ContextTokens,GeneratedTokens"):
+        return _azure
+    if first.startswith("{"):
+        return _mooncake if '"hash_ids"' in first else _json_lines
+    if "arrival_s" in first and "prompt_tokens" in first:
+        return _csv
+    raise TraceError(
+        f"{path} is no trace that is known: use Azure's CSV, Mooncake's JSON lines, or CSV or JSON lines with "
+        "arrival_s, prompt_tokens, output_tokens"
+    )
+
+
+def _take(requests: Iterable[TraceRequest], limit: int | None) -> list[TraceRequest]:
+    taken: list[TraceRequest] = []
+    for request in requests:
+        if limit is not None and len(taken) >= limit:
+            break
+        taken.append(request)
+    return taken
+
+
+def _since(request: TraceRequest, start_s: float) -> TraceRequest:
+    return TraceRequest(
+        arrival_s=request.arrival_s - start_s,
+        prompt_tokens=max(1, request.prompt_tokens),
+        output_tokens=max(1, request.output_tokens),
+        prefix_blocks=request.prefix_blocks,
+        block_tokens=request.block_tokens,
+    )
+
+
+def _azure(lines: Iterable[str]) -> Iterable[TraceRequest]:
+    for row in csv.DictReader(lines):
+        # Seven decimals, one more than datetime reads.
+        when = datetime.fromisoformat(row["TIMESTAMP"][:26] + "+00:00")
+        yield TraceRequest(
+            arrival_s=when.timestamp(),
+            prompt_tokens=int(row["ContextTokens"]),
+            output_tokens=int(row["GeneratedTokens"]),
+        )
+
+
+def _mooncake(lines: Iterable[str]) -> Iterable[TraceRequest]:
+    for line in lines:
+        row = json.loads(line)
+        yield TraceRequest(
+            arrival_s=row["timestamp"] / 1000,
+            prompt_tokens=row["input_length"],
+            output_tokens=row["output_length"],
+            prefix_blocks=tuple(row["hash_ids"]),
+        )
+
+
+def _json_lines(lines: Iterable[str]) -> Iterable[TraceRequest]:
+    for line in lines:
+        row = json.loads(line)
+        yield TraceRequest(
+            arrival_s=float(row["arrival_s"]),
+            prompt_tokens=int(row["prompt_tokens"]),
+            output_tokens=int(row["output_tokens"]),
+            prefix_blocks=tuple(row.get("prefix_blocks", ())),
+        )
+
+
+def _csv(lines: Iterable[str]) -> Iterable[TraceRequest]:
+    for row in csv.DictReader(lines):
+        yield TraceRequest(
+            arrival_s=float(row["arrival_s"]),
+            prompt_tokens=int(row["prompt_tokens"]),
+            output_tokens=int(row["output_tokens"]),
+        )

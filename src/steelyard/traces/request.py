@@ -1,0 +1,18 @@
+"""One request of a trace: when, how long a prompt, how long an answer, and what it shares with others."""
+
+import msgspec
+
+
+class TraceRequest(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """A recorded or generated request.
+
+    arrival_s: since the beginning of the trace.
+    prefix_blocks: names of the prompt's blocks of `block_tokens` tokens, as the trace gives them; equal
+    names are equal text.
+    """
+
+    arrival_s: float
+    prompt_tokens: int
+    output_tokens: int
+    prefix_blocks: tuple[int, ...] = ()
+    block_tokens: int = 512

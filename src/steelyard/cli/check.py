@@ -12,9 +12,8 @@ from steelyard.config.load import load_file
 def check(file: Path) -> None:
     """Check a configuration FILE and say what it would do."""
     configuration = load_file(file)
-    click.echo(
-        f"{file} is good: {configuration.workers} workers on {configuration.listen}, admin on {configuration.admin}"
-    )
+    where = f"{configuration.workers} workers on {configuration.listen}, admin on {configuration.admin}"
+    click.echo(f"{file} is good: {where}")
     for pool in configuration.pools:
         names = ", ".join(replica.name for replica in pool.replicas)
         click.echo(f"  pool {pool.name} ({pool.kind}, {pool.policy}): {names}")

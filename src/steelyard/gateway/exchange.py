@@ -14,6 +14,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from steelyard.gateway import answers
+from steelyard.gateway.outbound import request_bytes, understand
 from steelyard.gateway.relay import Relay
 from steelyard.gateway.routes import Pool
 from steelyard.gateway.upstream import UpstreamConnection
@@ -21,7 +22,6 @@ from steelyard.model.errors import BadRequest, NoEligibleReplica, UpstreamError
 from steelyard.model.request import Request
 from steelyard.model.routing_policy import Pick
 from steelyard.wire.http1_head import RequestHead, ResponseHead
-from steelyard.wire.openai import read_inference
 
 if TYPE_CHECKING:
     from steelyard.gateway.client_connection import ClientConnection
@@ -95,7 +95,7 @@ class Exchange:
             self._answer_locally(answers.answer(200, body, extra=self._id_line()), 200)
             return
         try:
-            self._request = self._understand(pool)
+            self._request = understand(pool, head, self._body)
         except BadRequest as error:
             self._answer_locally(
                 answers.error(error, extra=self._id_line(), head_only=self._is_head), error.http_status
@@ -104,22 +104,6 @@ class Exchange:
         pool.budget.request_started(self._started_s)
         context.exchanges.add(self)
         self._forward()
-
-    def _understand(self, pool: Pool) -> Request:
-        """What the policies may know of this request. Raises BadRequest."""
-        head, body = self._head, self._body
-        affinity = pool.affinity(head)
-        if pool.reads_bodies and body and head.method == b"POST" and pool.is_json(head):
-            said = read_inference(body)
-            return Request(
-                model=said.model,
-                prompt_tokens=said.prompt_tokens,
-                output_tokens=said.output_tokens,
-                prefix_hashes=said.prefix_hashes,
-                affinity_key=affinity or said.user,
-                streams=said.streams,
-            )
-        return Request(prompt_tokens=len(body) // 4, affinity_key=affinity)
 
     def _forward(self) -> None:
         """Pick, charge, and send on an idle connection or on a new one."""
@@ -153,20 +137,13 @@ class Exchange:
             return
         self._connection = connection
         upstream = self._context.upstreams[pick.slot]
-        head, body = self._head, self._body
-        lines = b"".join(head.lines)
-        data = b"%b %b%b HTTP/1.1\r\nHost: %b\r\n%bX-Request-Id: %b\r\nX-Forwarded-For: %b\r\n%b\r\n%b" % (
-            head.method,
-            upstream.path_prefix,
-            head.target,
-            upstream.authority,
-            lines,
-            self.request_id,
-            self._client.peer.encode(),
-            b"Content-Length: %d\r\n" % len(body)
-            if body or head.content_length == 0 or head.chunked
-            else b"",
-            body,
+        data = request_bytes(
+            self._head,
+            self._body,
+            path_prefix=upstream.path_prefix,
+            authority=upstream.authority,
+            request_id=self.request_id,
+            peer=self._client.peer,
         )
         connection.send(self, data, head_request=self._is_head)
 

@@ -39,9 +39,7 @@ def demo(out: Path, seconds: float, policies: tuple[str, ...]) -> None:
     console = Console(width=None if sys.stdout.isatty() else 120)
     requests, source = load(seconds)
     console.print(f"{len(requests)} requests a policy from {source}")
-    console.print(
-        "six emulated engines of three speeds; one is killed with SIGKILL a third in and comes back at two thirds"
-    )
+    console.print("six engines of three speeds; one is killed a third in and is back at two thirds")
     speed = requests[-1].arrival_s / seconds
     runs: list[PolicyRun] = []
     with Progress(console=console, transient=True) as progress:
@@ -98,7 +96,8 @@ def table_of(runs: list[PolicyRun]) -> Table:
             str(report.kinds.get("cut", 0)),
         )
     table.caption = (
-        f"SLO: first token in {OBJECTIVE.ttft_s * TIME_SCALE:g} s, then {OBJECTIVE.tpot_s * TIME_SCALE:g} s a token; "
+        f"SLO: first token in {OBJECTIVE.ttft_s * TIME_SCALE:g} s, "
+        f"then {OBJECTIVE.tpot_s * TIME_SCALE:g} s a token; "
         "lost: failed before any of the answer; cut: the killed engine's streams that had begun"
     )
     return table

@@ -93,7 +93,8 @@ async def run_policy(
 async def _start_engine(children: Children, at: int, port: int, time_scale: float) -> Child:
     profile, speed = ENGINES[at]
     return await children.start(
-        "engine", "--profile", profile, "--time-scale", str(speed * time_scale), "--port", str(port), "--model", MODEL,
+        "engine", "--profile", profile, "--time-scale", str(speed * time_scale),
+        "--port", str(port), "--model", MODEL,
         listens=("engine",),
     )  # fmt: skip
 

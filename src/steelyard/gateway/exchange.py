@@ -231,9 +231,6 @@ class Exchange:
         else:
             self._failed(error)
 
-    def upstream_writing(self, paused: bool) -> None:
-        """The engine reads slowly. The request is buffered whole already, so nothing needs to stop."""
-
     # --- what the client does ------------------------------------------------------------------
 
     def client_writing(self, *, paused: bool) -> None:

@@ -7,7 +7,7 @@ from steelyard.wire.openai import BYTES_PER_TOKEN, read_inference
 
 
 def understand(pool: Pool, head: RequestHead, body: bytes) -> Request:
-    """What the policies may know of a request. Raises BadRequest for a body that is not what it claims to be."""
+    """What the policies may know of a request. Raises BadRequest for a body that is not JSON."""
     affinity = pool.affinity(head)
     if pool.reads_bodies and body and head.method == b"POST" and pool.is_json(head):
         said = read_inference(body)

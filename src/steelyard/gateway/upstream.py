@@ -33,8 +33,6 @@ class AnswerReceiver(Protocol):
 
     def upstream_lost(self, error: str) -> None: ...
 
-    def upstream_writing(self, paused: bool) -> None: ...
-
 
 class UpstreamPool:
     """All connections of this worker to one replica."""
@@ -265,16 +263,6 @@ class UpstreamConnection(asyncio.Protocol):
             self._pool.forget(self)
         else:
             self._fail("the engine closed the connection" if exc is None else str(exc))
-
-    def pause_writing(self) -> None:
-        """Called by asyncio: the engine reads slowly."""
-        if self.receiver is not None:
-            self.receiver.upstream_writing(True)
-
-    def resume_writing(self) -> None:
-        """Called by asyncio."""
-        if self.receiver is not None:
-            self.receiver.upstream_writing(False)
 
     def abandon(self) -> None:
         """The receiver wants no more of this answer: the engine sees the connection close and stops."""

@@ -12,9 +12,13 @@ Series = tuple[str, list[float], list[dict[str, float]]]
 WIDTH, HEIGHT, MARGIN = 720, 260, 44
 COLOURS = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#ff8ab7", "#a463f2", "#97bbf5")
 _STYLE = """
-:root { color-scheme: light dark; } body { font: 16px/1.5 system-ui, sans-serif; max-width: 760px; margin: 2rem auto; padding: 0 1rem }
-svg { width: 100%; height: auto } text { font-size: 11px; fill: currentColor } .axis { stroke: currentColor; opacity: .4 }
-td, th { padding: .2rem .8rem .2rem 0; text-align: left } .key { display: inline-block; width: .8em; height: .8em; margin-right: .3em }
+:root { color-scheme: light dark }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 760px; margin: 2rem auto; padding: 0 1rem }
+svg { width: 100%; height: auto }
+text { font-size: 11px; fill: currentColor }
+.axis { stroke: currentColor; opacity: .4 }
+td, th { padding: .2rem .8rem .2rem 0; text-align: left }
+.key { display: inline-block; width: .8em; height: .8em; margin-right: .3em }
 """
 
 
@@ -64,10 +68,10 @@ def _distribution(series: Sequence[Series]) -> str:
         for name, ttfts, _ in series
         if ttfts
     ]
-    decades = range(math.ceil(low), math.floor(high) + 1)
+    decades = [10.0**power for power in range(math.ceil(low), math.floor(high) + 1)]
     ticks = "".join(
-        f'<text x="{_x(place(10.0**power)):.0f}" y="{HEIGHT - 26}" text-anchor="middle">{10.0**power:g}</text>'
-        for power in decades
+        f'<text x="{_x(place(decade)):.0f}" y="{HEIGHT - 26}" text-anchor="middle">{decade:g}</text>'
+        for decade in decades
     )
     return _plot(lines, "seconds to the first token", "share of requests", ticks)
 
@@ -97,8 +101,9 @@ def write_page(path: Path, series: Sequence[Series], source: str) -> Path:
         f"<h2>Load a replica: {html.escape(name)}</h2>{_loads(samples)}" for name, _, samples in series
     )
     page = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>steelyard demo</title><style>{_STYLE}</style><h1>steelyard demo</h1><p>Load: {html.escape(source)}.</p>"
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width"><title>steelyard demo</title>'
+        f"<style>{_STYLE}</style><h1>steelyard demo</h1><p>Load: {html.escape(source)}.</p>"
         f"<table><tr><th>policy</th><th>TTFT p50</th><th>p90</th><th>p99</th></tr>{rows}</table>"
         f"<h2>Time to first token</h2>{_distribution(series)}{loads}</html>"
     )

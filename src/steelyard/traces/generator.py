@@ -11,8 +11,8 @@ import random
 from steelyard.traces.request import TraceRequest
 
 # The 0, 5, 10 ... 100 % quantiles.
-_PROMPT_TOKENS = (2, 181, 207, 372, 387, 396, 403, 414, 703, 984, 1020, 1045, 1071, 1097, 1130, 1189, 1315, 1876,
-                  2734, 4083, 14050)  # fmt: skip
+_PROMPT_TOKENS = (2, 181, 207, 372, 387, 396, 403, 414, 703, 984, 1020, 1045, 1071, 1097, 1130, 1189, 1315,
+                  1876, 2734, 4083, 14050)  # fmt: skip
 _OUTPUT_TOKENS = (
     7,
     41,

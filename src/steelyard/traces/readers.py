@@ -56,8 +56,8 @@ def _reader_for(first: str, path: Path) -> Callable[[Iterable[str]], Iterable[Tr
     if "arrival_s" in first and "prompt_tokens" in first:
         return _csv
     raise TraceError(
-        f"{path} is no trace that is known: use Azure's CSV, Mooncake's JSON lines, or CSV or JSON lines with "
-        "arrival_s, prompt_tokens, output_tokens"
+        f"{path} is no trace that is known: use Azure's CSV, Mooncake's JSON lines, or CSV or JSON lines "
+        "with arrival_s, prompt_tokens, output_tokens"
     )
 
 

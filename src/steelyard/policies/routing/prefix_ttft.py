@@ -109,7 +109,7 @@ class PrefixTtft:
                 self.index.forget(pick.slot)
             self._learned[pick.slot] = _Learned(generation, speed, 0.0)
         else:
-            # The mean of times, not of speeds: one quick answer to a tiny prompt must not outweigh ten slow ones.
+            # The mean of times, not of speeds: one quick answer must not outweigh ten slow ones.
             slowness = (1 - LEARNING_SHARE) / learned.tokens_per_s + LEARNING_SHARE / speed
             learned.tokens_per_s = 1 / slowness
         known = self._learned.values()

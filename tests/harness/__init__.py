@@ -1,0 +1,1 @@
+"""What tests share: fleets to pick from, and real processes that are always reaped."""

@@ -2,11 +2,11 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.harness.fleets import fleet_of
 
 from steelyard.cluster.ledger import Ledger
 from steelyard.runtime.page import SharedPage
 from steelyard.runtime.shared_ledger import SharedLedger
-from tests.harness.fleets import fleet_of
 
 actions = st.lists(st.tuples(st.sampled_from("cfr"), st.integers(0, 2), st.integers(0, 100)), max_size=60)
 

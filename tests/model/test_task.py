@@ -15,7 +15,7 @@ def test_the_matrix_has_a_row_a_task_and_a_column_a_node() -> None:
 
 @pytest.mark.parametrize("rows", [((1, 1),), ((2, 0),), ((1,),), ()])
 def test_refuses_a_matrix_that_is_none(rows: tuple[tuple[int, ...], ...]) -> None:
-    with pytest.raises(ValueError, match="row|entries"):
+    with pytest.raises(ValueError, match=r"row|entries"):
         Assignment(("T1",), ("A", "B"), rows)
 
 

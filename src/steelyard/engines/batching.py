@@ -123,17 +123,16 @@ class BatchingEngine:
                 self.cache.keep(sequence.prefix_hashes)
                 given.append(sequence)
         given += [sequence for sequence in step.decodes if not sequence.cancelled]
-        for sequence in given:
-            if sequence in self.running:  # not set back by another's growth in this very step
-                self._give_token(sequence)
-        return [sequence for sequence in given if sequence.prefilled_tokens >= sequence.target_tokens]
+        # One that another's growth set back in this very step, before its own turn, gets none.
+        return [sequence for sequence in given if sequence in self.running and self._give_token(sequence)]
 
-    def _give_token(self, sequence: Sequence) -> None:
+    def _give_token(self, sequence: Sequence) -> bool:
+        """Give a token, if there is room for it; else the sequence itself was the youngest and is set back."""
         while not self.cache.try_take(1):
             youngest = self.running[-1]
             self._set_back(youngest)
             if youngest is sequence:
-                return
+                return False
         sequence.held_tokens += 1
         sequence.given_tokens += 1
         sequence.prefilled_tokens += 1
@@ -141,6 +140,7 @@ class BatchingEngine:
         if sequence.finished:
             self.running.remove(sequence)
             self._free(sequence)
+        return True
 
     def _admit(self) -> None:
         """Take waiting sequences in, in order, while there is room for their prompts."""

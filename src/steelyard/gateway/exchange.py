@@ -236,10 +236,8 @@ class Exchange:
     def client_writing(self, *, paused: bool) -> None:
         """Backpressure: a client that reads slowly slows its engine, not our memory."""
         if self._connection is not None:
-            if paused:
-                self._connection.transport.pause_reading()
-            else:
-                self._connection.transport.resume_reading()
+            transport = self._connection.transport
+            (transport.pause_reading if paused else transport.resume_reading)()
 
     def client_left(self) -> None:
         """Nobody waits for the answer: the engine is told by a closed connection."""
@@ -332,10 +330,8 @@ class Exchange:
             self._context.router.report_failure(self._pick.slot, now_s)
         self._end(relay.head.status if relay is not None else 502, now_s)
         self._client.exchange = None
-        if relay is not None and relay.cut(f"the engine was lost in mid-answer: {error}"):
-            self._client.transport.close()
-        else:
-            self._client.transport.abort()
+        told = relay is not None and relay.cut(f"the engine was lost in mid-answer: {error}")
+        (self._client.transport.close if told else self._client.transport.abort)()
 
     def _answer_locally(self, data: bytes, status: int) -> None:
         self._client.transport.write(data)

@@ -6,12 +6,12 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.harness.fleets import fleet_of
 
 from steelyard.model.fleet import Eligible
 from steelyard.model.request import Request
 from steelyard.model.routing_policy import Pick, RoutingPolicy
 from steelyard.policies.routing.registry import POLICIES, POLICY_SUMMARIES
-from tests.harness.fleets import fleet_of
 
 NAMES = sorted(POLICIES)
 WEIGHTED = {"weighted-round-robin", "weighted-least-requests", "least-tokens", "hash-ring"}

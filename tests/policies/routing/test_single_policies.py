@@ -3,6 +3,8 @@
 from collections import Counter
 from random import Random
 
+from tests.harness.fleets import fleet_of
+
 from steelyard.model.fleet import Eligible
 from steelyard.model.request import Request
 from steelyard.policies.routing.hash_ring import HashRing
@@ -10,7 +12,6 @@ from steelyard.policies.routing.peak_ewma import PeakEwma
 from steelyard.policies.routing.prefix_ttft import PrefixTtft
 from steelyard.policies.routing.sticky_session import StickySession
 from steelyard.policies.routing.weighted_round_robin import WeightedRoundRobin
-from tests.harness.fleets import fleet_of
 
 
 def test_smooth_round_robin_spreads_the_heavy_one_out() -> None:

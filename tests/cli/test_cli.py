@@ -1,0 +1,68 @@
+"""The command line: what it prints, and what a mistake costs."""
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from steelyard.cli.main import VERBS, steelyard
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from steelyard.cli.main import main; main()", *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, check=False
+    )
+
+
+@pytest.mark.parametrize("verb", sorted(VERBS))
+def test_every_verb_explains_itself(verb: str) -> None:
+    result = CliRunner().invoke(steelyard, [verb, "--help"])
+    assert result.exit_code == 0
+    assert "Usage:" in result.output
+
+
+def test_lists_policies_as_json() -> None:
+    rows = json.loads(CliRunner().invoke(steelyard, ["policies", "--json"]).output)
+    assert [row["name"] for row in rows if row["default"]] == ["prefix-ttft"]
+
+
+def test_checks_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "good.toml"
+    path.write_text('[[pools]]\n[[pools.replicas]]\nurl = "http://127.0.0.1:8000"\n')
+    result = CliRunner().invoke(steelyard, ["check", str(path)])
+    assert result.exit_code == 0
+    assert "is good" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("serve",), "there is no pool"),
+        (("serve", "--engine", "ftp://x"), "it must look like http://HOST:PORT"),
+        (("serve", "--engine", "http://127.0.0.1:1", "--policy", "best"), "unknown policy 'best'"),
+        (("check", "/nowhere.toml"), "cannot read /nowhere.toml: No such file or directory"),
+        (("replay", "/nowhere.csv", "--to", "http://127.0.0.1:1"), "/nowhere.csv: No such file or directory"),
+        (("replay", "generated", "--limit", "1", "--to", "gopher:"), "cannot be replayed to"),
+        (("engine", "--profile", "none"), "is not one of"),
+        (("nonsense",), "No such command"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(arguments: tuple[str, ...], says: str) -> None:
+    result = run(*arguments)
+    assert result.returncode == 2
+    assert says in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_port_in_use_is_one_sentence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        result = run("serve", "--engine", "http://127.0.0.1:1", "--listen", address, "--admin", "127.0.0.1:0")
+    assert result.returncode == 2
+    assert f"cannot listen on {address}" in result.stderr
+    assert "Traceback" not in result.stderr

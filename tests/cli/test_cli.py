@@ -42,7 +42,7 @@ def test_checks_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("serve",), "there is no pool"),
+        (("serve",), "there is no engine"),
         (("serve", "--engine", "ftp://x"), "it must look like http://HOST:PORT"),
         (("serve", "--engine", "http://127.0.0.1:1", "--policy", "best"), "unknown policy 'best'"),
         (("check", "/nowhere.toml"), "cannot read /nowhere.toml: No such file or directory"),

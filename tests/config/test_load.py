@@ -85,7 +85,7 @@ def test_names_every_mistake_with_its_remedy(tmp_path: Path, old: str, new: str,
 
 
 def test_an_unreadable_file_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot read .*: No such file"):
+    with pytest.raises(ConfigError, match=r"cannot read .*: No such file"):
         load_file(tmp_path / "none.toml")
 
 
@@ -93,5 +93,5 @@ def test_engines_on_the_command_line_need_no_file() -> None:
     configuration = from_engines(["http://a:1", "http://b:2"], policy="random", workers=1)
     assert [route.path_prefix for route in configuration.routes] == ["/"]
     assert configuration.pools[0].policy == "random"
-    with pytest.raises(ConfigError, match="there is no pool|no replicas"):
+    with pytest.raises(ConfigError, match=r"there is no engine"):
         from_engines([])

@@ -28,9 +28,10 @@ def test_reads_mooncake_lines(tmp_path: Path) -> None:
     assert (request.prompt_tokens, request.prefix_blocks, request.block_tokens) == (700, (0, 1), 512)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "x,y\n1,2\n", '{"arrival_s": 1}\n', "arrival_s,prompt_tokens,output_tokens\na,b,c\n"]
-)
+NOT_TRACES = ["", "x,y\n1,2\n", '{"arrival_s": 1}\n', "arrival_s,prompt_tokens,output_tokens\na,b,c\n"]
+
+
+@pytest.mark.parametrize("text", NOT_TRACES)
 def test_what_is_no_trace_is_said_to_be_none(tmp_path: Path, text: str) -> None:
     path = tmp_path / "t"
     path.write_text(text)
@@ -41,7 +42,7 @@ def test_what_is_no_trace_is_said_to_be_none(tmp_path: Path, text: str) -> None:
 def test_generated_load_has_the_fitted_medians_and_rate() -> None:
     requests = generate_conversation(5_000, Random(1))
     assert requests == generate_conversation(5_000, Random(1))
-    # Medians of 5,000 draws lie within one step of the table; the rate within 5 sigma (5 · 1.1 / sqrt(5000) = 8 %).
+    # Medians of 5,000 draws lie within one step of the table; the rate within 5 sigma, which is 8 %.
     assert 984 <= percentile([each.prompt_tokens for each in requests], 0.5) <= 1045
     assert 5.0 < 5_000 / requests[-1].arrival_s < 6.1
 

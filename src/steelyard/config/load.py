@@ -42,6 +42,10 @@ def from_engines(urls: Sequence[str], **options: Any) -> Configuration:
 
     options: other keys of `Configuration`, and `policy` for the pool.
     """
+    if not urls:
+        raise ConfigError(
+            "there is no engine: name one with --engine http://HOST:PORT, or give a configuration file"
+        )
     policy = options.pop("policy", None)
     pool = PoolOptions(replicas=tuple(ReplicaOptions(url=url) for url in urls))
     if policy is not None:

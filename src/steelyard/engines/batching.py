@@ -127,7 +127,7 @@ class BatchingEngine:
         return [sequence for sequence in given if sequence in self.running and self._give_token(sequence)]
 
     def _give_token(self, sequence: Sequence) -> bool:
-        """Give a token, if there is room for it; else the sequence itself was the youngest and is set back."""
+        """Give a token if there is room; else the sequence itself was the youngest and is set back."""
         while not self.cache.try_take(1):
             youngest = self.running[-1]
             self._set_back(youngest)

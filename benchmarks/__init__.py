@@ -1,0 +1,1 @@
+"""Measurements beside named peers. Each prints Markdown with machine, versions and method."""

@@ -1,0 +1,7 @@
+"""Run all benchmarks that can run here: `python -m benchmarks`."""
+
+from benchmarks import overhead, picks
+
+if __name__ == "__main__":
+    print(picks.run())
+    print(overhead.run())

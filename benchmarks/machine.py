@@ -1,0 +1,17 @@
+"""What machine this is, for the head of every page."""
+
+import os
+import platform
+from pathlib import Path
+
+
+def describe() -> str:
+    """Processor, cores, system, Python and the load at the moment."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    model = next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown"
+    )
+    load = os.getloadavg()[0]
+    cores = len(os.sched_getaffinity(0))
+    system = f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
+    return f"{model}, {cores} cores, {system}, load {load:.1f}"

@@ -1,0 +1,78 @@
+"""Microseconds a pick, for each policy at 10, 100 and 1,000 replicas: `python -m benchmarks.picks`.
+
+Method: 2,000 picks of requests of 1,024 prompt tokens in four blocks and a key each, over a fleet with
+random load; median of five rounds; one process. Policies marked * must look at all replicas.
+"""
+
+from random import Random
+from statistics import median
+from time import perf_counter
+
+from benchmarks.machine import describe
+from steelyard.model.fleet import Eligible, Fleet
+from steelyard.model.request import Request
+from steelyard.policies.routing.registry import POLICIES
+
+SIZES = (10, 100, 1_000)
+LOOK_AT_ALL = {
+    "weighted-round-robin",
+    "least-requests",
+    "weighted-least-requests",
+    "least-tokens",
+    "hash-ring",
+}
+PICKS = 2_000
+
+
+def _fleet(size: int, rng: Random) -> Fleet:
+    loads = [rng.randrange(1, 50) for _ in range(size)]
+    return Fleet(
+        version=1,
+        ids=[f"replica-{slot}" for slot in range(size)],
+        generations=[1] * size,
+        weights=[1.0] * size,
+        kv_capacity_tokens=[0] * size,
+        requests=loads,
+        queued_prompt_tokens=[100 * load for load in loads],
+        output_tokens=[10 * load for load in loads],
+    )
+
+
+def microseconds(name: str, size: int) -> float:
+    """Median time of one pick."""
+    rng = Random(1)
+    fleet, eligible = _fleet(size, rng), Eligible.of(range(size))
+    policy = POLICIES[name](rng)
+    requests = [
+        Request(
+            prompt_tokens=1024,
+            prefix_hashes=tuple(rng.getrandbits(64) for _ in range(4)),
+            affinity_key=f"k{n}",
+        )
+        for n in range(PICKS)
+    ]
+    policy.pick(requests[0], eligible, fleet, 0.0)
+    rounds = []
+    for _ in range(5):
+        start = perf_counter()
+        for request in requests:
+            policy.pick(request, eligible, fleet, 0.0)
+        rounds.append((perf_counter() - start) / PICKS * 1e6)
+    return median(rounds)
+
+
+def run() -> str:
+    """The table as Markdown."""
+    rows = [
+        f"## Microseconds a pick\n\n{describe()}\n",
+        "| policy | " + " | ".join(f"{n:,}" for n in SIZES) + " |",
+    ]
+    rows.append("|---|" + "---:|" * len(SIZES))
+    for name in POLICIES:
+        cells = " | ".join(f"{microseconds(name, size):.1f}" for size in SIZES)
+        rows.append(f"| {name}{'*' if name in LOOK_AT_ALL else ''} | {cells} |")
+    return "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    print(run())

@@ -90,7 +90,8 @@ def start_nginx(folder: Path, port: int, backends: list[int]) -> subprocess.Pope
     servers = " ".join(f"server 127.0.0.1:{each};" for each in backends)
     body = (
         f"upstream engines {{ least_conn; {servers} keepalive 256; keepalive_requests 100000000; }}\n"
-        f"server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://engines; proxy_http_version 1.1;\n"
+        f"server {{ listen 127.0.0.1:{port}; location / {{\n"
+        "proxy_pass http://engines; proxy_http_version 1.1;\n"
         'proxy_set_header Connection ""; } }'
     )
     return start(PROXY_CORE, "nginx", "-c", str(nginx_configuration(folder, "proxy", body)), cwd=folder)
@@ -102,8 +103,10 @@ def start_haproxy(folder: Path, port: int, backends: list[int]) -> subprocess.Po
     path = folder / "haproxy.cfg"
     path.write_text(
         "global\n  nbthread 1\n  maxconn 4096\n"
-        "defaults\n  mode http\n  timeout client 60s\n  timeout server 60s\n  timeout connect 2s\n  http-reuse always\n"
-        f"frontend f\n  bind 127.0.0.1:{port}\n  default_backend b\nbackend b\n  balance leastconn\n{servers}\n"
+        "defaults\n  mode http\n  http-reuse always\n"
+        "  timeout client 60s\n  timeout server 60s\n  timeout connect 2s\n"
+        f"frontend f\n  bind 127.0.0.1:{port}\n  default_backend b\n"
+        f"backend b\n  balance leastconn\n{servers}\n"
     )
     return start(PROXY_CORE, "haproxy", "-db", "-f", str(path), cwd=folder)
 
@@ -175,7 +178,8 @@ def run() -> str:
     }
     missing = [name for name in ("wrk", "nginx", "taskset") if shutil.which(name) is None]
     if missing or len(os.sched_getaffinity(0)) < 2:
-        return f"## CPU a request\n\nNot measured here: needs two cores and {', '.join(missing) or 'another core'}.\n"
+        needed = ", ".join(missing) or "another core"
+        return f"## CPU a request\n\nNot measured here: needs two cores and {needed}.\n"
     starters["nginx"] = start_nginx
     if shutil.which("haproxy"):
         starters["HAProxy"] = start_haproxy
@@ -212,8 +216,8 @@ def _page(figures: dict[str, list[tuple[float, ...]]], direct_us: float) -> str:
         "## CPU a request\n",
         f"{describe()}; {ROUNDS} rounds of {SECONDS} s, {CONNECTIONS} connections.\n",
     ]
-    rows.append(f"| proxy | CPU µs a request | ratio to {'HAProxy' if 'HAProxy' in medians else 'nginx'} | requests/s "
-                "| p50 added at one connection, µs | memory of the largest process, MB |")  # fmt: skip
+    peer = "HAProxy" if "HAProxy" in medians else "nginx"
+    rows.append(f"| proxy | CPU µs a request | ratio to {peer} | requests/s | p50 added, µs | memory, MB |")
     rows.append("|---|---:|---:|---:|---:|---:|")
     for name, (cpu, rate, p50, memory) in medians.items():
         rows.append(

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
+from tools.write_configuration_page import page
 
 from steelyard.config.load import load_file
-from tools.write_configuration_page import page
 
 ROOT = Path(__file__).parents[2]
 

@@ -173,7 +173,7 @@ class Exchange:
         self._last_s = now_s = self._context.loop.time()
         if not relay.begun:
             self._first_payload(now_s)
-        relay.payload(payload)
+        relay.payload(payload, now_s)
 
     def _another_may_answer(self) -> bool:
         """Whether this request may go to another replica that is there to take it."""

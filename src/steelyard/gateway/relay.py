@@ -86,12 +86,12 @@ class Relay:
             self._request_id,
         )
 
-    def payload(self, payload: bytes) -> None:
+    def payload(self, payload: bytes, now_s: float) -> None:
         """Write payload, with the head before the first."""
         event_stream = self.head.event_stream
         if not self.begun:
             self.begun = True
-            self.first_s = asyncio.get_running_loop().time()
+            self.first_s = now_s
             self._whole = not event_stream and len(payload) == self.head.content_length
             self._last = payload[-TAIL_BYTES:] if event_stream else payload
             head = self._head_bytes()  # decides on the framing, so it comes first

@@ -37,7 +37,13 @@ class AnswerReceiver(Protocol):
 class UpstreamPool:
     """All connections of this worker to one replica."""
 
-    def __init__(self, base_url: str, options: UpstreamOptions, timeouts: TimeoutOptions) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        options: UpstreamOptions,
+        timeouts: TimeoutOptions,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
         parts = urlsplit(base_url)
         self.host = parts.hostname or ""
         self.port = parts.port or 80
@@ -45,6 +51,7 @@ class UpstreamPool:
         self.path_prefix = parts.path.rstrip("/").encode()
         self._options = options
         self._connect_timeout_s = timeouts.connect_timeout_s
+        self._loop = loop
         self._idle: list[UpstreamConnection] = []
         self._connecting: set[asyncio.Task[None]] = set()
 
@@ -60,16 +67,15 @@ class UpstreamPool:
 
     def connect(self, receiver: AnswerReceiver) -> asyncio.Task[None]:
         """Open a connection for a receiver; it hears `upstream_connected` or `upstream_refused`."""
-        task = asyncio.get_running_loop().create_task(self._connect(receiver))
+        task = self._loop.create_task(self._connect(receiver))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
         return task
 
     async def _connect(self, receiver: AnswerReceiver) -> None:
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._connect_timeout_s):
-                _, connection = await loop.create_connection(
+                _, connection = await self._loop.create_connection(
                     lambda: UpstreamConnection(self), self.host, self.port
                 )
         except TimeoutError:
@@ -79,10 +85,11 @@ class UpstreamPool:
         else:
             receiver.upstream_connected(connection)
 
-    def give_back(self, connection: "UpstreamConnection", now_s: float) -> None:
+    def give_back(self, connection: "UpstreamConnection") -> None:
         """Keep a clean connection for the next request."""
         if len(self._idle) < self._options.max_idle_connections:
-            connection.idle_since_s = now_s
+            # The pool keeps its loop: asking asyncio for the running one took 2 µs a request (py-spy).
+            connection.idle_since_s = self._loop.time()
             self._idle.append(connection)
         else:
             connection.close()
@@ -231,7 +238,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._reset()
         if reusable:
             self.transport.resume_reading()
-            self._pool.give_back(self, asyncio.get_running_loop().time())
+            self._pool.give_back(self)
         else:
             self.close()
         if receiver is not None:

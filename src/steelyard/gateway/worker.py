@@ -63,7 +63,9 @@ def build_context(
                 slow_start_s=options.slow_start_s,
             )
         )
-        upstreams += [UpstreamPool(each.url, options.upstream, options.timeouts) for each in options.replicas]
+        upstreams += [
+            UpstreamPool(each.url, options.upstream, options.timeouts, loop) for each in options.replicas
+        ]
     meters = Meters(page, worker, list(pools))
     log = AccessLog(Path(configuration.access_log), meters.log_dropped) if configuration.access_log else None
     context = WorkerContext(

@@ -6,6 +6,8 @@ cache miss, never a wrong answer. Cost: a dictionary look-up a block, found by b
 a hash names all blocks before it, so a replica that holds block k was sent all before.
 """
 
+from collections import OrderedDict
+
 DEFAULT_CAPACITY_BLOCKS = 4096
 
 
@@ -16,7 +18,7 @@ class PrefixIndex:
 
     def __init__(self) -> None:
         self._holders: dict[int, tuple[int, ...]] = {}
-        self._held: dict[int, dict[int, None]] = {}
+        self._held: dict[int, OrderedDict[int, None]] = {}
 
     def match(self, hashes: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
         """(blocks, slots): the longest prefix that anyone holds, and who holds it; (0, ()) for none."""
@@ -47,17 +49,16 @@ class PrefixIndex:
 
     def insert(self, slot: int, hashes: tuple[int, ...], capacity_blocks: int) -> None:
         """A replica is sent a prompt: it will hold these blocks, and forget its oldest ones for them."""
-        held = self._held.setdefault(slot, {})
+        held = self._held.setdefault(slot, OrderedDict())
         # Last block first, so that within one prompt the end is forgotten before the beginning.
         for block in reversed(hashes):
             if block in held:
-                del held[block]
+                held.move_to_end(block)
             else:
+                held[block] = None
                 self._holders[block] = (*self._holders.get(block, ()), slot)
-            held[block] = None
-        for block in list(held)[: max(0, len(held) - capacity_blocks)] if len(held) > capacity_blocks else ():
-            del held[block]
-            self._drop(block, slot)
+        while len(held) > capacity_blocks:
+            self._drop(held.popitem(last=False)[0], slot)
 
     def _drop(self, block: int, slot: int) -> None:
         left = tuple(holder for holder in self._holders.get(block, ()) if holder != slot)

@@ -1,13 +1,13 @@
 """Estimated time to first token, with prompt caches taken into account: the default.
 
 For each candidate: the prompt tokens before this request's first token (queued ones, and this prompt's
-that are not in its cache) over its speed, plus the step time of a batch as full as its own. The least
-wins; among those within 5 % of the least, one at random. Candidates are the holders of the longest
+that are not in its cache), and some for each request in its batch, over its speed. The least wins; among
+those within 5 % of the least, one at random. Candidates are the holders of the longest
 known prefix and a few sampled others, or all of a small fleet, so that the cost does not grow with the
 fleet.
 
 Speed is learned from each replica's own first tokens: work sent before it over the time it took. Until
-a replica is heard it counts as the mean of the others. Cost: about 4 µs at any fleet size.
+a replica is heard it counts as the mean of the others. Cost: the same at any fleet size (benchmarks/results).
 """
 
 from dataclasses import dataclass, field
@@ -31,7 +31,6 @@ SLOWEST_TOKENS_PER_S, FASTEST_TOKENS_PER_S = 10.0, 10_000_000.0  # lying engines
 class _Learned:
     generation: int
     tokens_per_s: float
-    batch_s: float  # added wait for each request in flight
 
 
 @dataclass(slots=True)
@@ -42,37 +41,30 @@ class PrefixTtft:
     index: PrefixIndex = field(default_factory=PrefixIndex)
     _learned: dict[int, _Learned] = field(default_factory=dict)
     _mean_tokens_per_s: float = START_TOKENS_PER_S
-    _mean_batch_s: float = 0.0
 
     def pick(self, request: Request, eligible: Eligible, fleet: Fleet, now_s: float) -> Pick:
         """Pick the least estimated time to first token."""
-        hashes = request.prefix_hashes
+        hashes, block_tokens = request.prefix_hashes, request.prefix_block_tokens
         candidates = self._candidates(eligible)
-        matched: dict[int, int] = {}
-        if hashes:
-            blocks, holders = self.index.match(hashes)
-            usable = [slot for slot in holders if slot in eligible.members][:MAX_HOLDERS] if blocks else []
+        blocks, holders = self.index.match(hashes) if hashes else (0, ())
+        if blocks and len(candidates) < len(eligible.slots):
+            usable = [slot for slot in holders if slot in eligible.members][:MAX_HOLDERS]
             candidates = (*usable, *(slot for slot in candidates if slot not in usable))
-            for slot in candidates:
-                matched[slot] = blocks if slot in usable else self.index.matched_blocks(slot, hashes)
-        scores: list[float] = []
-        least = 1e300
-        for slot in candidates:
-            cached = matched[slot] * request.prefix_block_tokens if hashes else 0
-            estimate = self._estimate_s(slot, fleet, max(0, request.prompt_tokens - cached))
-            scores.append(estimate)
-            least = min(least, estimate)
-        near = [at for at, score in enumerate(scores) if score <= least * NEAR]
+        cached = [self._cached_blocks(slot, hashes, blocks, holders) * block_tokens for slot in candidates]
+        prompt_tokens = request.prompt_tokens
+        scores = [
+            self._estimate_s(slot, fleet, max(0, prompt_tokens - tokens))
+            for slot, tokens in zip(candidates, cached, strict=True)
+        ]
+        bound = min(scores) * NEAR
+        near = [at for at, score in enumerate(scores) if score <= bound]
         at = near[0] if len(near) == 1 else near[int(self.rng.random() * len(near))]
-        slot = candidates[at]
-        tokens = matched[slot] * request.prefix_block_tokens if hashes else 0
+        slot, tokens = candidates[at], cached[at]
         if hashes:
-            capacity = (
-                fleet.kv_capacity_tokens[slot] // request.prefix_block_tokens or DEFAULT_CAPACITY_BLOCKS
-            )
+            capacity = fleet.kv_capacity_tokens[slot] // block_tokens or DEFAULT_CAPACITY_BLOCKS
             self.index.insert(slot, hashes, capacity)
-        work = fleet.queued_prompt_tokens[slot] + max(0, request.prompt_tokens - tokens) + OVERHEAD_TOKENS
-        return Pick(slot, "prefix" if tokens else "estimate", tuple(candidates), tuple(scores), tokens, work)
+        work = fleet.queued_prompt_tokens[slot] + max(0, prompt_tokens - tokens) + OVERHEAD_TOKENS
+        return Pick(slot, "prefix" if tokens else "estimate", candidates, tuple(scores), tokens, work)
 
     def _candidates(self, eligible: Eligible) -> tuple[int, ...]:
         slots = eligible.slots
@@ -81,18 +73,23 @@ class PrefixTtft:
         count, random = len(slots), self.rng.random
         return tuple({slots[int(random() * count)]: None for _ in range(SAMPLED)})
 
+    def _cached_blocks(
+        self, slot: int, hashes: tuple[int, ...], blocks: int, holders: tuple[int, ...]
+    ) -> int:
+        """Blocks of the prompt that one replica probably holds; `blocks` is the most that anyone does."""
+        if not blocks or slot in holders:
+            return blocks
+        return self.index.matched_blocks(slot, hashes) if blocks > 1 or len(hashes) > 1 else 0
+
     def _estimate_s(self, slot: int, fleet: Fleet, new_tokens: int) -> float:
         learned = self._learned.get(slot)
         if learned is not None and learned.generation == fleet.generations[slot]:
-            speed, batch_s = learned.tokens_per_s, learned.batch_s
+            speed = learned.tokens_per_s
         else:
-            speed, batch_s = self._mean_tokens_per_s, self._mean_batch_s
-        speed *= fleet.weights[slot]
-        requests = fleet.requests[slot]
-        # Half of the output is still to come on average; each running sequence slows every step a little.
-        return (
-            fleet.queued_prompt_tokens[slot] + new_tokens + OVERHEAD_TOKENS * (1 + requests)
-        ) / speed + requests * batch_s
+            speed = self._mean_tokens_per_s
+        # Each request in flight costs about as much as some prompt tokens: it slows every step a little.
+        work = fleet.queued_prompt_tokens[slot] + new_tokens + OVERHEAD_TOKENS * (1 + fleet.requests[slot])
+        return work / (speed * fleet.weights[slot])
 
     def observe_first_token(
         self, pick: Pick, request: Request, ttft_s: float, fleet: Fleet, now_s: float
@@ -107,7 +104,7 @@ class PrefixTtft:
         if learned is None or learned.generation != generation:
             if learned is not None:
                 self.index.forget(pick.slot)
-            self._learned[pick.slot] = _Learned(generation, speed, 0.0)
+            self._learned[pick.slot] = _Learned(generation, speed)
         else:
             # The mean of times, not of speeds: one quick answer must not outweigh ten slow ones.
             slowness = (1 - LEARNING_SHARE) / learned.tokens_per_s + LEARNING_SHARE / speed

@@ -35,6 +35,15 @@ SWEEP_S = 0.2
 READY = b"ready\n"
 
 
+def open_upstreams(configuration: Configuration, loop: asyncio.AbstractEventLoop) -> list[UpstreamPool]:
+    """A pool of connections for each slot, in the order of `fleet_table.rows_of`."""
+    return [
+        UpstreamPool(replica.url, pool.upstream, pool.timeouts, loop)
+        for pool in configuration.pools
+        for replica in pool.replicas
+    ]
+
+
 def build_context(
     configuration: Configuration, page: SharedPage, worker: int, loop: asyncio.AbstractEventLoop
 ) -> tuple[WorkerContext, Membership]:
@@ -47,7 +56,6 @@ def build_context(
         fleet_table.apply(read[1], membership)
     pools: dict[str, Pool] = {}
     routed: list[RoutedPool] = []
-    upstreams: list[UpstreamPool] = []
     for options in configuration.pools:
         policy = make_policy(options.policy, rng)
         pools[options.name] = Pool.of(options, policy)
@@ -63,9 +71,6 @@ def build_context(
                 slow_start_s=options.slow_start_s,
             )
         )
-        upstreams += [
-            UpstreamPool(each.url, options.upstream, options.timeouts, loop) for each in options.replicas
-        ]
     meters = Meters(page, worker, list(pools))
     log = AccessLog(Path(configuration.access_log), meters.log_dropped) if configuration.access_log else None
     context = WorkerContext(
@@ -76,7 +81,7 @@ def build_context(
         router=Router(membership, routed, rng),
         routes=Routes(configuration, pools),
         meters=meters,
-        upstreams=upstreams,
+        upstreams=open_upstreams(configuration, loop),
         access_log=log,
         id_prefix=f"{os.getpid():x}{seed & 0xFFFFFF:06x}-".encode(),
     )

@@ -3,7 +3,7 @@
 Fitted to the Splitwise measurements (Mutinifni/splitwise-sim, data/perf_model.csv, MIT; Patel et al.,
 ISCA 2024) by `tools/fit_profiles.py`: least squares of relative error, prompt time as a + b · (prompt
 tokens × batch), time per token as c + d · batch. Of those, b, c and d make a profile; a is smaller than
-one step and is covered by it. Median relative error of the fit: prompt 7–19 %, token 1.4–1.9 %. KV
+one step and is covered by it. Median relative error of the fit: prompt 6–19 %, token 1.4–1.9 %. KV
 capacity is derived: device memory less weights (2 bytes a parameter) and a tenth, over bytes a token
 (llama2-70b: 2 · 80 layers · 8 heads · 128 · 2 B).
 """

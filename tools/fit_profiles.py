@@ -1,7 +1,7 @@
 """Fit engine profiles to the Splitwise measurements below STEELYARD_DATA: python tools/fit_profiles.py.
 
-Prints, for each measured model and machine, what `engines/profiles.py` holds. Least squares of relative error:
-prompt time as a + b · (prompt tokens × batch), time per token as c + d · batch, in milliseconds.
+Prints, for each measured model and machine, what `engines/profiles.py` holds. Least squares of relative
+error: prompt time as a + b · (prompt tokens × batch), time per token as c + d · batch, in milliseconds.
 """
 
 import csv

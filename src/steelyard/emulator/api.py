@@ -29,6 +29,7 @@ class Body(msgspec.Struct):
     stream_options: StreamOptions | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
+    n: int | None = None
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -54,18 +55,31 @@ def decode(body: bytes, model: str) -> Body:
         raise BadRequest(f"the body cannot be understood: {error}") from None
     if asked.model != model:
         raise BadRequest(
-            f"no model {asked.model!r} here: this engine serves {model!r}", http_status=404, param="model"
+            f"no model {asked.model!r} here: this engine serves {model!r}",
+            http_status=404,
+            param="model",
+            code="model_not_found",
         )
     return asked
+
+
+def _prompt(asked: Body, *, chat: bool) -> bytes:
+    name, prompt = ("messages", bytes(asked.messages)) if chat else ("prompt", bytes(asked.prompt))
+    if not prompt or prompt == b"null":
+        raise BadRequest(f"{name}: missing", param=name)
+    if chat and (prompt[:1] != b"[" or not prompt[1:-1].strip()):
+        raise BadRequest("messages: a list with at least one message is needed", param=name)
+    return prompt
 
 
 def understand(body: bytes, model: str, *, chat: bool) -> Asked:
     """Read a chat or a completion request. Raises BadRequest."""
     asked = decode(body, model)
-    prompt = bytes(asked.messages if chat else asked.prompt)
-    if not prompt:
-        raise BadRequest("messages are missing" if chat else "the prompt is missing")
-    output_tokens = asked.max_completion_tokens or asked.max_tokens or DEFAULT_OUTPUT_TOKENS
+    prompt = _prompt(asked, chat=chat)
+    if asked.n not in (None, 1):
+        raise BadRequest(f"n is {asked.n}: this engine gives one answer to a request", param="n")
+    limits = (asked.max_completion_tokens, asked.max_tokens, DEFAULT_OUTPUT_TOKENS)
+    output_tokens = next(limit for limit in limits if limit is not None)
     if not 1 <= output_tokens <= MAX_OUTPUT_TOKENS:
         raise BadRequest(
             f"max_tokens is {output_tokens}: it must be 1 to {MAX_OUTPUT_TOKENS}", param="max_tokens"

@@ -134,15 +134,17 @@ class EngineConnection(asyncio.Protocol):
                     self._dispatch(head, body)
                 except BadRequest as error:
                     self._refuse(error)
+                # An answer that waits for tokens closes when it is complete; this one is already.
+                if self._running is None and not self._keep_alive:
+                    self.transport.close()
             except (BadRequest, MalformedChunk) as error:
                 self._keep_alive = False
                 self._refuse(error if isinstance(error, BadRequest) else BadRequest(str(error)))
                 self.transport.close()
 
     def _refuse(self, error: BadRequest) -> None:
-        self.answer(
-            error.http_status, error_body(str(error), error_kind(error.http_status), param=error.param)
-        )
+        kind = error_kind(error.http_status)
+        self.answer(error.http_status, error_body(str(error), kind, param=error.param, code=error.code))
 
     def _take_request(self) -> RequestHead | None:
         """Read one request off the buffer; its body is then in `_body`. None while it is not whole."""

@@ -64,7 +64,9 @@ class EmulatedEngine:
 
     def metrics(self) -> bytes:
         """Prometheus text under vLLM's names."""
-        engine, label = self.batching, f'{{model_name="{self.model}"}}'
+        engine = self.batching
+        name_escaped = self.model.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+        label = f'{{model_name="{name_escaped}"}}'
         values = (
             ("num_requests_running", "gauge", len(engine.running)),
             ("num_requests_waiting", "gauge", len(engine.waiting)),

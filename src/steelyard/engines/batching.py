@@ -5,7 +5,8 @@ An iteration gives each running sequence one token and spends up to `chunk_token
 come first served (chunked prefill); it takes step + sequence · running + prefill_token · prompt tokens.
 A sequence enters when its prompt fits the KV cache; when a growing one finds no room, the youngest is
 set back to the head of the queue and computed again (preemption by recomputation). The caller owns
-time: it asks for a step, waits its duration, and takes the tokens. Cost: a step is linear in the batch.
+time: it asks for a step, waits its duration, and takes the tokens. Ties: sequences are served in the
+order in which they were submitted. Cost: a step is linear in the batch.
 """
 
 from collections import deque
@@ -20,6 +21,8 @@ class Sequence:
     """One request inside an engine.
 
     output_tokens: how many it will give before it ends.
+    prefix_hashes: of the prompt's whole blocks, each once.
+    own_tokens, shared_blocks: what it holds of the cache, for itself and of `prefix_hashes`.
     """
 
     sequence_id: int
@@ -29,8 +32,9 @@ class Sequence:
     cached_tokens: int = 0
     given_tokens: int = 0
     prefilled_tokens: int = 0
-    held_tokens: int = 0
-    cancelled: bool = False
+    own_tokens: int = 0
+    shared_blocks: int = 0
+    active: bool = False
 
     @property
     def target_tokens(self) -> int:
@@ -76,12 +80,14 @@ class BatchingEngine:
         if not self.fits(sequence.prompt_tokens, sequence.output_tokens):
             total = sequence.prompt_tokens + sequence.output_tokens
             raise ValueError(f"{total} tokens do not fit a KV cache of {self.profile.kv_tokens}")
+        # A hash beyond the prompt's whole blocks would free more than it holds.
+        whole_blocks = sequence.prompt_tokens // self.cache.block_tokens
+        sequence.prefix_hashes = sequence.prefix_hashes[:whole_blocks]
         self.waiting.append(sequence)
 
     def cancel(self, sequence: Sequence) -> None:
         """Nobody waits for it any more: its place and its memory are free at once."""
-        sequence.cancelled = True
-        if sequence in self.running:
+        if sequence.active:
             self.running.remove(sequence)
             self._free(sequence)
         elif sequence in self.waiting:
@@ -116,29 +122,31 @@ class BatchingEngine:
         """
         given: list[Sequence] = []
         for sequence, share in step.prefills:
-            if sequence.cancelled:
+            if not sequence.active:
                 continue
             sequence.prefilled_tokens += share
             if sequence.prefilled_tokens >= sequence.target_tokens:
-                self.cache.keep(sequence.prefix_hashes)
+                self._share_prompt(sequence)
                 given.append(sequence)
-        given += [sequence for sequence in step.decodes if not sequence.cancelled]
-        # One that another's growth set back in this very step, before its own turn, gets none.
-        return [sequence for sequence in given if sequence in self.running and self._give_token(sequence)]
+        given += step.decodes
+        # One that left, or that another's growth set back in this very step, gets none.
+        given = [sequence for sequence in given if sequence.active and self._give_token(sequence)]
+        self.running = [sequence for sequence in self.running if sequence.active]
+        return given
 
     def _give_token(self, sequence: Sequence) -> bool:
         """Give a token if there is room; else the sequence itself was the youngest and is set back."""
-        while not self.cache.try_take(1):
-            youngest = self.running[-1]
-            self._set_back(youngest)
+        while not self.cache.try_grow():
+            youngest = self.running.pop()
+            if youngest.active:
+                self._set_back(youngest)
             if youngest is sequence:
                 return False
-        sequence.held_tokens += 1
+        sequence.own_tokens += 1
         sequence.given_tokens += 1
         sequence.prefilled_tokens += 1
         self.output_tokens_total += 1
         if sequence.finished:
-            self.running.remove(sequence)
             self._free(sequence)
         return True
 
@@ -146,14 +154,16 @@ class BatchingEngine:
         """Take waiting sequences in, in order, while there is room for their prompts."""
         while self.waiting and len(self.running) < self.profile.max_batch:
             sequence = self.waiting[0]
-            # Room for the prompt and a token to come; else it would be set back at once.
-            if not self.cache.try_take(sequence.target_tokens + 1):
+            target_tokens = sequence.target_tokens
+            present = self.cache.try_enter(sequence.prefix_hashes, target_tokens)
+            if present is None:
                 return
-            self.cache.give_back(1)
             self.waiting.popleft()
-            sequence.held_tokens = sequence.target_tokens
+            sequence.active = True
+            sequence.shared_blocks = present
+            sequence.own_tokens = target_tokens - present * self.cache.block_tokens
             # The last token is always computed: its logits give the first output token.
-            cached = min(self.cache.cached_tokens(sequence.prefix_hashes), sequence.target_tokens - 1)
+            cached = min(present * self.cache.block_tokens, target_tokens - 1)
             sequence.prefilled_tokens = cached
             if not sequence.given_tokens:
                 sequence.cached_tokens = cached
@@ -161,13 +171,19 @@ class BatchingEngine:
                 self.cached_tokens_total += cached
             self.running.append(sequence)
 
+    def _share_prompt(self, sequence: Sequence) -> None:
+        fresh = sequence.prefix_hashes[sequence.shared_blocks :]
+        self.cache.share(fresh)
+        sequence.shared_blocks += len(fresh)
+        sequence.own_tokens -= len(fresh) * self.cache.block_tokens
+
     def _set_back(self, sequence: Sequence) -> None:
         self.preemptions += 1
-        self.running.remove(sequence)
         self._free(sequence)
         sequence.prefilled_tokens = 0
         self.waiting.appendleft(sequence)
 
     def _free(self, sequence: Sequence) -> None:
-        self.cache.give_back(sequence.held_tokens)
-        sequence.held_tokens = 0
+        self.cache.leave(sequence.prefix_hashes[: sequence.shared_blocks], sequence.own_tokens)
+        sequence.own_tokens = sequence.shared_blocks = 0
+        sequence.active = False

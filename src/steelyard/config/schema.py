@@ -1,6 +1,6 @@
 """Every key of the configuration, with its default and the reason for it.
 
-The classes are the schema: `load` validates a file against them, `steelyard config` prints them, and
+The classes are the schema: `load` validates a file against them, and
 docs/configuration.md is generated from them. A comment behind a field is its documentation.
 """
 

@@ -84,6 +84,48 @@ def test_names_every_mistake_with_its_remedy(tmp_path: Path, old: str, new: str,
         load_file(written(tmp_path, GOOD.replace(old, new, 1)))
 
 
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ("timeouts = { connect_timeout_s = -1 }", r"timeouts.connect_timeout_s is -1.0: it must be above 0"),
+        ("health = { interval_s = 0 }", r"health.interval_s is 0.0: it must be above 0"),
+        ("health = { interval_s = inf }", r"health.interval_s is inf"),
+        ("health = { timeout_s = nan }", r"health.timeout_s is nan"),
+        ("health = { unhealthy_after = 0 }", r"health.unhealthy_after is 0"),
+        ('health = { path = "health" }', r"health.path is 'health': it must begin with a slash"),
+        ('health = { path = "/a b" }', r"hold no blank"),
+        ("retries = { budget_fraction = 2 }", r"retries.budget_fraction is 2.0: it is a share"),
+        ("retries = { max_retries = -1 }", r"retries.max_retries is -1"),
+        ("outlier = { max_ejected_fraction = 7 }", r"outlier.max_ejected_fraction is 7.0"),
+        ("upstream = { idle_timeout_s = 0 }", r"upstream.idle_timeout_s is 0.0"),
+        ("panic_fraction = 7", r"pools.panic_fraction is 7.0: it is a share, from 0 to 1"),
+        ("slow_start_s = -1", r"pools.slow_start_s is -1.0"),
+    ],
+)
+def test_refuses_values_that_could_not_work(tmp_path: Path, table: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        load_file(written(tmp_path, f'[[pools]]\n{table}\n[[pools.replicas]]\nurl = "http://127.0.0.1:1"\n'))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            'listen = "127.0.0.1:9090"\n' + GOOD.replace('listen = "127.0.0.1:0"', ""),
+            r"listen and admin are both",
+        ),
+        (
+            GOOD + '[[routes]]\npath_prefix = "/v1/"\npool = "cache"\n',
+            r"two routes have one host and path_prefix",
+        ),
+        (GOOD + "[limits]\nmax_head_bytes = -5\n", r"limits.max_head_bytes is -5"),
+    ],
+)
+def test_refuses_what_contradicts_itself(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        load_file(written(tmp_path, text))
+
+
 def test_an_unreadable_file_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"cannot read .*: No such file"):
         load_file(tmp_path / "none.toml")

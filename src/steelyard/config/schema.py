@@ -4,6 +4,7 @@ The classes are the schema: `load` validates a file against them, and
 docs/configuration.md is generated from them. A comment behind a field is its documentation.
 """
 
+import math
 import os
 from dataclasses import dataclass, field
 from typing import Literal
@@ -18,11 +19,53 @@ def _require(condition: bool, message: str) -> None:
         raise ConfigError(message)
 
 
+def _require_above(options: object, table: str, *names: str) -> None:
+    """Numbers that must be finite and above 0."""
+    for name in names:
+        value = getattr(options, name)
+        _require(
+            math.isfinite(value) and value > 0, f"{table}.{name} is {value}: it must be above 0 and finite"
+        )
+
+
+def _require_fraction(options: object, table: str, *names: str) -> None:
+    """Shares, 0..1."""
+    for name in names:
+        value = getattr(options, name)
+        _require(0 <= value <= 1, f"{table}.{name} is {value}: it is a share, from 0 to 1")
+
+
+def _require_not_below(options: object, table: str, *names: str) -> None:
+    """Numbers that must be finite and may be 0."""
+    for name in names:
+        value = getattr(options, name)
+        _require(
+            math.isfinite(value) and value >= 0, f"{table}.{name} is {value}: it must be 0 or more and finite"
+        )
+
+
+def _check_url(url: str) -> None:
+    """A replica's address: scheme, host, port and path, nothing that a person could read otherwise."""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # an open bracket, or a port that is no number up to 65535
+        good = False
+    _require(
+        good and url.isascii() and url.isprintable() and " " not in url,
+        f"replica url {url!r} cannot be used: it must look like http://HOST:PORT",
+    )
+    _require(
+        not (parts.username or parts.password or parts.query or parts.fragment),
+        f"replica url {url!r} has more than scheme, host, port and path: leave those out",
+    )
+
+
 def parse_address(text: str, key: str) -> tuple[str, int]:
     """HOST:PORT as a pair; an IPv6 host stands in brackets. Raises ConfigError."""
     host, colon, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not colon or not port.isdigit() or int(port) > 65535 or not host:
+    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535 or not host:
         raise ConfigError(
             f"{key} is {text!r}: it must be HOST:PORT, such as 127.0.0.1:8080 (port 0 takes a free one)"
         )
@@ -40,17 +83,10 @@ class ReplicaOptions:
     kv_capacity_tokens: int = 0  # tokens its KV cache holds; 0 means: not known
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
+        _check_url(self.url)
         _require(
-            parts.scheme == "http" and bool(parts.hostname),
-            f"replica url {self.url!r} cannot be used: it must look like http://HOST:PORT",
-        )
-        _require(
-            not (parts.username or parts.password or parts.query or parts.fragment),
-            f"replica url {self.url!r} has more than scheme, host, port and path: leave those out",
-        )
-        _require(
-            self.weight > 0, f"weight of {self.url} is {self.weight}: it must be above 0 (1.0 is the default)"
+            0 < self.weight < math.inf,
+            f"weight of {self.url} is {self.weight}: it must be above 0 (1.0 is the default)",
         )
         _require(
             self.kv_capacity_tokens >= 0, f"kv_capacity_tokens of {self.url} is below 0: use 0 for unknown"
@@ -72,6 +108,10 @@ class TimeoutOptions:
     between_tokens_timeout_s: float = 60.0  # silence in the middle of an answer
     total_timeout_s: float = 3600.0  # the whole answer, however steadily it comes
 
+    def __post_init__(self) -> None:
+        names = ("connect", "head", "first_token", "between_tokens", "total")
+        _require_above(self, "timeouts", *(f"{name}_timeout_s" for name in names))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryOptions:
@@ -80,6 +120,10 @@ class RetryOptions:
     max_retries: int = 3  # tries after the first
     budget_fraction: float = 0.2  # at most this share of live requests may be retries (Envoy's 20 %)
     budget_min_per_s: float = 3.0  # but always this many a second, so that a quiet pool may retry too
+
+    def __post_init__(self) -> None:
+        _require_not_below(self, "retries", "max_retries", "budget_min_per_s")
+        _require_fraction(self, "retries", "budget_fraction")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +134,15 @@ class HealthOptions:
     interval_s: float = 1.0  # a dead engine is noticed by traffic at once; this is for quiet ones
     timeout_s: float = 2.0  # a busy engine may answer late
     unhealthy_after: int = 3  # one failed probe says nothing: a busy engine is not a dead one
+
+    def __post_init__(self) -> None:
+        _require_above(self, "health", "interval_s", "timeout_s", "unhealthy_after", "healthy_after")
+        written = self.path.isascii() and self.path.isprintable() and " " not in self.path
+        _require(
+            self.path.startswith("/") and written,
+            f"health.path is {self.path!r}: it must begin with a slash and hold no blank, such as /health",
+        )
+
     healthy_after: int = 1  # probes that must succeed before it is used again
 
 
@@ -102,6 +155,10 @@ class OutlierOptions:
     max_ejection_s: float = 60.0  # but never longer than this
     max_ejected_fraction: float = 0.5  # never eject more than this share of a pool
 
+    def __post_init__(self) -> None:
+        _require_above(self, "outlier", "consecutive_failures", "base_ejection_s", "max_ejection_s")
+        _require_fraction(self, "outlier", "max_ejected_fraction")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamOptions:
@@ -109,6 +166,10 @@ class UpstreamOptions:
 
     max_idle_connections: int = 256  # more would only take memory on both sides
     idle_timeout_s: float = 4.0  # sooner than uvicorn, under most engines, closes its own (5 s)
+
+    def __post_init__(self) -> None:
+        _require_not_below(self, "upstream", "max_idle_connections")
+        _require_above(self, "upstream", "idle_timeout_s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +194,8 @@ class PoolOptions:
     upstream: UpstreamOptions = field(default_factory=UpstreamOptions)
 
     def __post_init__(self) -> None:
+        _require_fraction(self, "pools", "panic_fraction")
+        _require_not_below(self, "pools", "slow_start_s")
         _require(
             self.hash_on in ("", "path") or (self.hash_on.startswith("header:") and len(self.hash_on) > 7),
             f'hash_on of pool {self.name!r} is {self.hash_on!r}: it must be "path" or "header:NAME"',
@@ -166,6 +229,11 @@ class LimitOptions:
     client_body_timeout_s: float = 60.0
     client_idle_timeout_s: float = 75.0
 
+    def __post_init__(self) -> None:
+        counts = ("max_head_bytes", "max_header_count", "max_body_bytes", "max_connections")
+        times = ("client_head_timeout_s", "client_body_timeout_s", "client_idle_timeout_s")
+        _require_above(self, "limits", *counts, *times)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
@@ -184,8 +252,12 @@ class Configuration:
     routes: tuple[RouteOptions, ...] = ()
 
     def __post_init__(self) -> None:
-        parse_address(self.listen, "listen")
-        parse_address(self.admin, "admin")
+        same = parse_address(self.listen, "listen") == parse_address(self.admin, "admin")
+        _require(
+            not same or self.listen.endswith(":0"),
+            f"listen and admin are both {self.listen}: give one of them another port",
+        )
+        _require_not_below(self, "configuration", "drain_timeout_s")
         _require(1 <= self.workers <= 64, f"workers is {self.workers}: it must be 1 to 64")
         _require(
             bool(self.pools),
@@ -203,6 +275,11 @@ class Configuration:
             not twice, f"replica {twice[0] if twice else ''!r} is named twice: give one of them another id"
         )
         _require(len(names) <= 1024, f"there are {len(names)} replicas: 1024 is the most")
+        places = [(route.host.lower(), route.path_prefix) for route in self.routes]
+        again = [place for place in places if places.count(place) > 1]
+        _require(
+            not again, f"two routes have one host and path_prefix ({again[:1]}): only one could ever be used"
+        )
         for route in self.routes:
             _require(
                 route.pool in pools,

@@ -44,6 +44,7 @@ class Supervisor:
 
     async def run(self) -> int:
         """Serve until SIGTERM or SIGINT. Raises ConfigError when it cannot start."""
+        _check_access_log(self._configuration.access_log)
         host, port = parse_address(self._configuration.listen, "listen")
         listeners = listen(host, port, self._configuration.workers)
         stop = asyncio.Event()
@@ -152,6 +153,18 @@ class Supervisor:
             raise BadRequest(f"no action {action[:50]!r}: there are drain and restore", http_status=404)
         self._publish()
         return msgspec.json.encode(self._describe(probe))
+
+
+def _check_access_log(path: str) -> None:
+    """Refuse a log that cannot be written before any worker meets it. Raises ConfigError."""
+    if path:
+        try:
+            with open(path, "ab"):
+                pass
+        except OSError as error:
+            raise ConfigError(
+                f"cannot write access_log {path}: {error.strerror}: name another file"
+            ) from None
 
 
 def _shown(host: str) -> str:

@@ -277,12 +277,12 @@ class Exchange:
         return self._client.transport.get_write_buffer_size() > 0
 
     def _timed_out(self, error: str) -> None:
-        if self._pick is not None:
-            self._context.router.report_failure(self._pick.slot, self._context.loop.time())
         self._abandon()
         if self._relay is not None and self._relay.begun:
-            self._cut(error)
+            self._cut(error)  # which reports the failure
         else:
+            if self._pick is not None:
+                self._context.router.report_failure(self._pick.slot, self._context.loop.time())
             problem = UpstreamError(error)
             problem.http_status = 504
             self._give_up(problem)

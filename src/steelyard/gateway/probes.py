@@ -17,7 +17,7 @@ from steelyard.config.schema import HealthOptions
 from steelyard.gateway.fleet_table import Row
 from steelyard.model.errors import UpstreamError
 from steelyard.wire.chunked import ChunkedReader, MalformedChunk
-from steelyard.wire.http1_head import HEAD_END, parse_response_head
+from steelyard.wire.http1_head import HEAD_END, ResponseHead, parse_response_head
 
 MAX_ANSWER_BYTES = 1 << 20
 
@@ -34,19 +34,30 @@ async def fetch(url: str, timeout_s: float) -> tuple[int, bytes]:
             writer.write(
                 f"GET {target} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n".encode()
             )
-            try:
-                head = parse_response_head(await reader.readuntil(HEAD_END))
-            except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-                raise UpstreamError("the connection closed inside the response head") from None
-            if head.content_length >= 0:
-                return head.status, await reader.read(min(head.content_length, MAX_ANSWER_BYTES))
-            body = await reader.read(MAX_ANSWER_BYTES)
-            try:
-                return head.status, ChunkedReader().feed(body) if head.chunked else body
-            except MalformedChunk as error:
-                raise UpstreamError(str(error)) from None
+            head = parse_response_head(await reader.readuntil(HEAD_END))
+            return head.status, await _read_body(reader, head)
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            raise UpstreamError("the connection closed inside the answer") from None
+        except MalformedChunk as error:
+            raise UpstreamError(str(error)) from None
         finally:
             writer.transport.abort()
+
+
+async def _read_body(reader: asyncio.StreamReader, head: ResponseHead) -> bytes:
+    """The whole body, or its first `MAX_ANSWER_BYTES`; one read gives only what has come so far."""
+    if head.content_length >= 0:
+        return await reader.readexactly(min(head.content_length, MAX_ANSWER_BYTES))
+    chunks = ChunkedReader() if head.chunked else None
+    body = b""
+    while len(body) < MAX_ANSWER_BYTES and not (chunks is not None and chunks.done):
+        data = await reader.read(65_536)
+        if not data:
+            if chunks is not None:
+                raise UpstreamError("the connection closed inside the answer")
+            break
+        body += chunks.feed(data) if chunks is not None else data
+    return body
 
 
 def read_models(body: bytes) -> tuple[str, ...]:

@@ -134,6 +134,25 @@ class BatchingEngine:
         self.running = [sequence for sequence in self.running if sequence.active]
         return given
 
+    def steps_alike(self) -> int:
+        """How many steps, 1 or more, may follow in which every running sequence gets a token and nothing
+        else happens, up to and including the one in which the first of them ends. For a batch that is all
+        past its prompts.
+        """
+        running = self.running
+        nearest_end = min(sequence.output_tokens - sequence.given_tokens for sequence in running)
+        return max(1, min(nearest_end, self.cache.room_tokens // len(running)))
+
+    def decode_all(self, steps: int) -> None:
+        """Do some of the steps that `steps_alike` promised, but not its last."""
+        running = self.running
+        for sequence in running:
+            sequence.own_tokens += steps
+            sequence.given_tokens += steps
+            sequence.prefilled_tokens += steps
+        self.cache.grow(steps * len(running))
+        self.output_tokens_total += steps * len(running)
+
     def _give_token(self, sequence: Sequence) -> bool:
         """Give a token if there is room; else the sequence itself was the youngest and is set back."""
         while not self.cache.try_grow():

@@ -70,6 +70,16 @@ class KvCache:
         self._evict()
         return True
 
+    @property
+    def room_tokens(self) -> int:
+        """Tokens by which running sequences may still grow, kept blocks given up for them."""
+        return self.capacity_tokens - self.running_tokens
+
+    def grow(self, tokens: int) -> None:
+        """Take room for several tokens at once; the caller has asked `room_tokens`."""
+        self._own_tokens += tokens
+        self._evict()
+
     def leave(self, hashes: tuple[int, ...], own_tokens: int) -> None:
         """A sequence ended or was set back: its own tokens are free, blocks that nobody else uses idle."""
         self._own_tokens -= own_tokens

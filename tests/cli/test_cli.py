@@ -56,6 +56,8 @@ def test_checks_a_file(tmp_path: Path) -> None:
         (("check", "/nowhere.toml"), "cannot read /nowhere.toml: No such file or directory"),
         (("replay", "/nowhere.csv", "--to", "http://127.0.0.1:1"), "/nowhere.csv: No such file or directory"),
         (("replay", "generated", "--limit", "1", "--to", "gopher:"), "cannot be replayed to"),
+        (("simulate", "/nowhere.csv"), "/nowhere.csv: No such file or directory"),
+        (("simulate", "generated", "--policy", "hash-rng"), "did you mean 'hash-ring'?"),
         (("engine", "--profile", "none"), "is not one of"),
         (("nonsense",), "No such command"),
     ],
@@ -74,3 +76,18 @@ def test_a_port_in_use_is_one_sentence() -> None:
     assert result.returncode == 2
     assert f"cannot listen on {address}" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_simulate_reports_each_policy_and_writes_its_page(tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    arguments = ["simulate", "generated", "--limit", "60", "--policy", "random", "--policy", "prefix-ttft"]
+    result = CliRunner().invoke(steelyard, [*arguments, "--json", "--report", str(page)])
+    assert result.exit_code == 0, result.output
+    reports = json.loads(result.stdout)
+    assert [report["policy"] for report in reports] == ["random", "prefix-ttft"]
+    assert all(report["requests"] == 60 and report["refused"] == 0 for report in reports)
+    assert "<title>steelyard simulate</title>" in page.read_text()
+    # Without --json: a table, and where the page is.
+    result = CliRunner().invoke(steelyard, [*arguments, "--report", str(page)])
+    assert "TTFT p99" in result.output
+    assert str(page) in result.output

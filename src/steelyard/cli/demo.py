@@ -12,7 +12,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from steelyard.demo.fleet import POLICIES, PolicyRun, run_policy
-from steelyard.replay.report import Objective
+from steelyard.reports.objectives import Objective
 from steelyard.reports.page import write_page
 from steelyard.traces.generator import generate_conversation
 from steelyard.traces.readers import AZURE_CONVERSATION, data_folder, read_trace

@@ -14,6 +14,7 @@ VERBS = {
     "policies": ("steelyard.cli.policies", "List the routing policies."),
     "engine": ("steelyard.cli.engine", "Run an emulated LLM engine."),
     "replay": ("steelyard.cli.replay", "Replay a trace against an endpoint and report what came of it."),
+    "simulate": ("steelyard.cli.simulate", "Try policies on a trace in virtual time."),
     "demo": ("steelyard.cli.demo", "Watch a fleet, its policies, and an engine that dies."),
 }
 OPERATOR_MISTAKE = 2

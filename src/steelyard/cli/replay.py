@@ -1,8 +1,6 @@
 """`steelyard replay`: a trace against an endpoint."""
 
 import json
-import random
-from pathlib import Path
 
 import click
 import uvloop
@@ -10,13 +8,10 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from steelyard.replay.report import Objective, ReplayReport, summarise
+from steelyard.cli.trace_argument import load_requests
+from steelyard.replay.report import ReplayReport, summarise
 from steelyard.replay.run import replay as run_replay
-from steelyard.traces.generator import generate_conversation
-from steelyard.traces.readers import read_trace
-from steelyard.traces.request import TraceRequest
-
-GENERATED_REQUESTS = 500
+from steelyard.reports.objectives import Objective
 
 
 @click.command()
@@ -63,14 +58,6 @@ def replay(
         click.echo(json.dumps(report.as_json(), indent=2))
     else:
         Console().print(table_of(report))
-
-
-def load_requests(trace: str, limit: int | None, seed: int) -> list[TraceRequest]:
-    """A trace by its name. Raises TraceError or OSError."""
-    if trace == "generated":
-        rng = random.Random(seed)
-        return generate_conversation(limit or GENERATED_REQUESTS, rng)
-    return read_trace(Path(trace), limit)
 
 
 def table_of(report: ReplayReport) -> Table:

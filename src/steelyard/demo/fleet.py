@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 from steelyard.demo.processes import Child, Children
 from steelyard.model.metrics import balance_degree, utilisation
 from steelyard.replay.client import Outcome
-from steelyard.replay.report import Objective, ReplayReport, summarise
+from steelyard.replay.report import ReplayReport, summarise
 from steelyard.replay.run import replay
+from steelyard.reports.objectives import Objective
 from steelyard.traces.request import TraceRequest
 
 POLICIES = ("round-robin", "least-requests", "prefix-ttft")

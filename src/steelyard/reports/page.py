@@ -88,8 +88,9 @@ def _loads(samples: Sequence[dict[str, float]]) -> str:
     return _plot(lines, "time", f"requests in flight (top: {most:g})")
 
 
-def write_page(path: Path, series: Sequence[Series], source: str) -> Path:
-    """Write the report of a demo; return its path. Raises OSError."""
+def write_page(path: Path, series: Sequence[Series], source: str, title: str = "steelyard demo") -> Path:
+    """Write the report of a demo or a simulation; return its path. Raises OSError."""
+    title = html.escape(title)
     rows = "".join(
         f"<tr><td>{html.escape(name)}</td>"
         + "".join(f"<td>{percentile(ttfts, q):.3f} s</td>" for q in (0.5, 0.9, 0.99))
@@ -102,8 +103,8 @@ def write_page(path: Path, series: Sequence[Series], source: str) -> Path:
     )
     page = (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width"><title>steelyard demo</title>'
-        f"<style>{_STYLE}</style><h1>steelyard demo</h1><p>Load: {html.escape(source)}.</p>"
+        f'<meta name="viewport" content="width=device-width"><title>{title}</title>'
+        f"<style>{_STYLE}</style><h1>{title}</h1><p>Load: {html.escape(source)}.</p>"
         f"<table><tr><th>policy</th><th>TTFT p50</th><th>p90</th><th>p99</th></tr>{rows}</table>"
         f"<h2>Time to first token</h2>{_distribution(series)}{loads}</html>"
     )

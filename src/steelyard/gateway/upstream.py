@@ -231,9 +231,8 @@ class UpstreamConnection(asyncio.Protocol):
         receiver, head = self.receiver, self._head
         self.receiver = None
         self.answered += 1
-        reusable = head is not None and head.keep_alive and not rest and self.usable
-        reusable = reusable and (
-            self._chunks is not None or self._body_left >= 0 or not self._delimited_by_close
+        reusable = (
+            head is not None and head.keep_alive and not rest and self.usable and not self._delimited_by_close
         )
         self._reset()
         if reusable:

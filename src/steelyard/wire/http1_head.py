@@ -92,18 +92,14 @@ class ResponseHead(Head):
 class _Fields:
     """Collects what llhttp calls back."""
 
-    __slots__ = ("fields", "reason", "url")
+    __slots__ = ("fields", "url")
 
     def __init__(self) -> None:
         self.fields: list[tuple[bytes, bytes]] = []
         self.url = b""
-        self.reason = b""
 
     def on_url(self, url: bytes) -> None:
         self.url += url
-
-    def on_status(self, reason: bytes) -> None:
-        self.reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.fields.append((name, value))

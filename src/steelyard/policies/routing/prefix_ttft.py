@@ -40,7 +40,7 @@ class PrefixTtft:
     rng: Rng
     index: PrefixIndex = field(default_factory=PrefixIndex)
     _learned: dict[int, _Learned] = field(default_factory=dict)
-    _mean_tokens_per_s: float = START_TOKENS_PER_S
+    _known_tokens_per_s: float = 0.0  # the sum over `_learned`
 
     def pick(self, request: Request, eligible: Eligible, fleet: Fleet, now_s: float) -> Pick:
         """Pick the least estimated time to first token."""
@@ -79,14 +79,16 @@ class PrefixTtft:
         """Blocks of the prompt that one replica probably holds; `blocks` is the most that anyone does."""
         if not blocks or slot in holders:
             return blocks
-        return self.index.matched_blocks(slot, hashes) if blocks > 1 or len(hashes) > 1 else 0
+        return self.index.matched_blocks(slot, hashes)
 
     def _estimate_s(self, slot: int, fleet: Fleet, new_tokens: int) -> float:
         learned = self._learned.get(slot)
         if learned is not None and learned.generation == fleet.generations[slot]:
             speed = learned.tokens_per_s
+        elif self._learned:
+            speed = self._known_tokens_per_s / len(self._learned)
         else:
-            speed = self._mean_tokens_per_s
+            speed = START_TOKENS_PER_S
         # Each request in flight costs about as much as some prompt tokens: it slows every step a little.
         work = fleet.queued_prompt_tokens[slot] + new_tokens + OVERHEAD_TOKENS * (1 + fleet.requests[slot])
         return work / (speed * fleet.weights[slot])
@@ -101,16 +103,17 @@ class PrefixTtft:
         speed = min(max(speed, SLOWEST_TOKENS_PER_S), FASTEST_TOKENS_PER_S)
         generation = fleet.generations[pick.slot]
         learned = self._learned.get(pick.slot)
+        before = learned.tokens_per_s if learned is not None else 0.0
         if learned is None or learned.generation != generation:
             if learned is not None:
                 self.index.forget(pick.slot)
             self._learned[pick.slot] = _Learned(generation, speed)
         else:
             # The mean of times, not of speeds: one quick answer must not outweigh ten slow ones.
-            slowness = (1 - LEARNING_SHARE) / learned.tokens_per_s + LEARNING_SHARE / speed
-            learned.tokens_per_s = 1 / slowness
-        known = self._learned.values()
-        self._mean_tokens_per_s = sum(each.tokens_per_s for each in known) / len(known)
+            slowness = (1 - LEARNING_SHARE) / before + LEARNING_SHARE / speed
+            speed = learned.tokens_per_s = 1 / slowness
+        # Kept as a running sum: adding up 1,000 replicas at each answer doubled the cost of a request.
+        self._known_tokens_per_s += speed - before
 
     def observe_finish(
         self,

@@ -20,6 +20,12 @@ LOOK_AT_ALL = {
     "weighted-least-requests",
     "least-tokens",
     "hash-ring",
+    "lmetric",
+    "dynamo-cost",
+    "dynamo-cost-32",
+    "sglang-cache-aware",
+    "aibrix-prefix-cache",
+    "inference-extension",
 }
 PICKS = 2_000
 

@@ -7,6 +7,7 @@ a hash names all blocks before it, so a replica that holds block k was sent all 
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable
 
 DEFAULT_CAPACITY_BLOCKS = 4096
 
@@ -46,6 +47,13 @@ class PrefixIndex:
             else:
                 high = middle - 1
         return low
+
+    def matches(self, slots: Iterable[int], hashes: tuple[int, ...]) -> dict[int, int]:
+        """How many of the first blocks each of these replicas probably holds: a look at all of them."""
+        longest, _ = self.match(hashes)
+        if not longest:
+            return dict.fromkeys(slots, 0)
+        return {slot: self.matched_blocks(slot, hashes) for slot in slots}
 
     def insert(self, slot: int, hashes: tuple[int, ...], capacity_blocks: int) -> None:
         """A replica is sent a prompt: it will hold these blocks, and forget its oldest ones for them."""

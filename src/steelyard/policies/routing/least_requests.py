@@ -20,5 +20,5 @@ class LeastRequests:
 
     def pick(self, request: Request, eligible: Eligible, fleet: Fleet, now_s: float) -> Pick:
         """Pick the one with the fewest."""
-        slot = least_slot(eligible.slots, fleet.requests, self.rng)
+        slot = least_slot(eligible.slots, fleet.requests.__getitem__, self.rng)
         return Pick(slot, "least-requests", (slot,), (fleet.requests[slot],))

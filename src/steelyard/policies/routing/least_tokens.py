@@ -12,6 +12,7 @@ from steelyard.model.chance import Rng
 from steelyard.model.fleet import Eligible, Fleet
 from steelyard.model.request import Request
 from steelyard.model.routing_policy import Pick
+from steelyard.policies.ties import least_slot
 
 
 @dataclass(slots=True)
@@ -24,13 +25,9 @@ class LeastTokens:
         """Pick the least outstanding work, this request's included."""
         prompt, output, weights = fleet.queued_prompt_tokens, fleet.output_tokens, fleet.weights
         own = request.prompt_tokens + request.output_tokens
-        ties: list[int] = []
-        least = 0.0
-        for slot in eligible.slots:
-            load = (prompt[slot] + output[slot] + own) / weights[slot]
-            if not ties or load < least:
-                least, ties = load, [slot]
-            elif load == least:
-                ties.append(slot)
-        slot = ties[0] if len(ties) == 1 else ties[int(self.rng.random() * len(ties))]
-        return Pick(slot, "least-tokens", (slot,), (least,))
+
+        def load_of(slot: int) -> float:
+            return (prompt[slot] + output[slot] + own) / weights[slot]
+
+        slot = least_slot(eligible.slots, load_of, self.rng)
+        return Pick(slot, "least-tokens", (slot,), (load_of(slot),))

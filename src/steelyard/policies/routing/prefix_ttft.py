@@ -17,6 +17,7 @@ from steelyard.model.fleet import Eligible, Fleet
 from steelyard.model.request import Request
 from steelyard.model.routing_policy import Pick
 from steelyard.policies.prefix_index import DEFAULT_CAPACITY_BLOCKS, PrefixIndex
+from steelyard.policies.ties import one_of
 
 SAMPLED = 6
 MAX_HOLDERS = 4
@@ -58,7 +59,7 @@ class PrefixTtft:
         ]
         bound = min(scores) * NEAR
         near = [at for at, score in enumerate(scores) if score <= bound]
-        at = near[0] if len(near) == 1 else near[int(self.rng.random() * len(near))]
+        at = one_of(near, self.rng)
         slot, tokens = candidates[at], cached[at]
         if hashes:
             capacity = fleet.kv_capacity_tokens[slot] // block_tokens or DEFAULT_CAPACITY_BLOCKS

@@ -8,13 +8,18 @@ from collections.abc import Callable, Iterable
 from steelyard.model.chance import Rng
 from steelyard.model.errors import ConfigError
 from steelyard.model.routing_policy import RoutingPolicy
+from steelyard.policies.routing.aibrix_prefix_cache import AibrixPrefixCache
+from steelyard.policies.routing.dynamo_cost import DynamoCost, dynamo_cost_32
 from steelyard.policies.routing.hash_ring import HashRing
+from steelyard.policies.routing.inference_extension import InferenceExtension
 from steelyard.policies.routing.least_requests import LeastRequests
 from steelyard.policies.routing.least_tokens import LeastTokens
+from steelyard.policies.routing.lmetric import LMetric
 from steelyard.policies.routing.peak_ewma import PeakEwma
 from steelyard.policies.routing.prefix_ttft import PrefixTtft
 from steelyard.policies.routing.random_choice import RandomChoice
 from steelyard.policies.routing.round_robin import RoundRobin
+from steelyard.policies.routing.sglang_cache_aware import SglangCacheAware
 from steelyard.policies.routing.sticky_session import StickySession
 from steelyard.policies.routing.two_choices import TwoChoices
 from steelyard.policies.routing.weighted_least_requests import WeightedLeastRequests
@@ -36,6 +41,12 @@ POLICIES: dict[str, Factory] = {
     "peak-ewma": PeakEwma,
     "hash-ring": HashRing,
     "sticky-session": StickySession,
+    "lmetric": LMetric,
+    "dynamo-cost": DynamoCost,
+    "dynamo-cost-32": dynamo_cost_32,
+    "sglang-cache-aware": SglangCacheAware,
+    "aibrix-prefix-cache": AibrixPrefixCache,
+    "inference-extension": InferenceExtension,
 }
 
 POLICY_SUMMARIES: dict[str, str] = {
@@ -50,6 +61,12 @@ POLICY_SUMMARIES: dict[str, str] = {
     "peak-ewma": "the lesser expected wait of two random replicas, quick to believe bad news",
     "hash-ring": "consistent hashing of a key (path, header, user) with bounded loads",
     "sticky-session": "a key stays with the replica it met first",
+    "lmetric": "least product of new prompt tokens and batch (arXiv 2603.15202)",
+    "dynamo-cost": "Dynamo's cost in blocks, prompts and blocks in use weighing the same",
+    "dynamo-cost-32": "Dynamo's cost in blocks, prompts weighing 32 times as much",
+    "sglang-cache-aware": "SGLang's: longest prefix if it is over half the prompt, fewest requests else",
+    "aibrix-prefix-cache": "AIBrix's: longest prefix among those that are not busier than most",
+    "inference-extension": "the Gateway API inference extension's scores: queue 2, KV cache 2, prefix 3",
 }
 
 

@@ -11,6 +11,7 @@ from steelyard.model.chance import Rng
 from steelyard.model.fleet import Eligible, Fleet
 from steelyard.model.request import Request
 from steelyard.model.routing_policy import Pick
+from steelyard.policies.ties import least_slot
 
 
 @dataclass(slots=True)
@@ -22,13 +23,9 @@ class WeightedLeastRequests:
     def pick(self, request: Request, eligible: Eligible, fleet: Fleet, now_s: float) -> Pick:
         """Pick the least (requests + 1) / weight."""
         requests, weights = fleet.requests, fleet.weights
-        ties: list[int] = []
-        least = 0.0
-        for slot in eligible.slots:
-            load = (requests[slot] + 1) / weights[slot]
-            if not ties or load < least:
-                least, ties = load, [slot]
-            elif load == least:
-                ties.append(slot)
-        slot = ties[0] if len(ties) == 1 else ties[int(self.rng.random() * len(ties))]
-        return Pick(slot, "weighted-least-requests", (slot,), (least,))
+
+        def load_of(slot: int) -> float:
+            return (requests[slot] + 1) / weights[slot]
+
+        slot = least_slot(eligible.slots, load_of, self.rng)
+        return Pick(slot, "weighted-least-requests", (slot,), (load_of(slot),))

@@ -11,6 +11,7 @@ from steelyard.model.chance import Rng
 from steelyard.model.fleet import Eligible, Fleet
 from steelyard.model.request import Request
 from steelyard.model.routing_policy import Pick
+from steelyard.policies.ties import one_of
 
 
 @dataclass(slots=True)
@@ -39,6 +40,6 @@ class WeightedRoundRobin:
                 most, ties = owed, [slot]
             elif owed > most - 1e-9:
                 ties.append(slot)
-        slot = ties[0] if len(ties) == 1 else ties[int(self.rng.random() * len(ties))]
+        slot = one_of(ties, self.rng)
         credit[slot] -= total
         return Pick(slot, "turn")

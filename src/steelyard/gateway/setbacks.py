@@ -33,7 +33,13 @@ def timed_out(exchange: "Exchange", error: str) -> None:
     if not exchange.nothing_written:
         answer_was_cut(exchange, error)
         return
+    late_token = exchange.relay is not None
+    exchange.last_error, exchange.relay = error, None
     _report_failure(exchange)
+    # A head without a token is an engine that hangs: another may do better, where time is left for it.
+    if late_token and another_may_answer(exchange):
+        try_elsewhere(exchange)
+        return
     problem = UpstreamError(error)
     problem.http_status = 504
     give_up(exchange, problem)

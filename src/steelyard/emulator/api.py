@@ -41,7 +41,7 @@ class Message(msgspec.Struct):
     """What matters of a message."""
 
     role: str = ""
-    content: str | msgspec.Raw | None = None
+    content: msgspec.Raw = msgspec.Raw(b"")
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -104,7 +104,8 @@ def _conversation(asked: Body, raw: bytes, continues: Continues) -> tuple[bytes,
         last = _message_decoder.decode(messages[-1])
     except msgspec.MsgspecError:
         return raw, b""
-    part = last.content if isinstance(last.content, str) and last.role == "assistant" else None
+    said = bytes(last.content)
+    part = msgspec.json.decode(said, type=str) if last.role == "assistant" and said[:1] == b'"' else None
     if continues == "refuses" and last.role == "assistant":
         raise BadRequest("messages: the last one must not be the assistant's", param="messages")
     told = continues == "asked" and asked.continue_final_message

@@ -8,6 +8,7 @@ from time import process_time
 
 import msgspec
 
+from steelyard.routing.stream_keeper import StreamKeeper
 from steelyard.wire.sse import SseSplitter, event, event_data
 from steelyard.wire.stream_events import AnswerSoFar
 
@@ -49,8 +50,22 @@ def main() -> None:
                 if data is not None:
                     answer.observe(data)
 
+    def keep() -> None:
+        keeper = StreamKeeper(b"{}", chat=True)
+        for _ in range(EVENTS):
+            keeper.feed(payload)
+
+    def splice() -> None:
+        keeper = StreamKeeper(b'{"messages":[{}]}', chat=True)
+        keeper.feed(payload)
+        keeper.go_on(engine="vllm")
+        for _ in range(EVENTS):
+            keeper.feed(payload)
+
     print(f"split events:            {microseconds(split, EVENTS):.2f} µs an event of {len(payload)} bytes")
     print(f"split, decode, remember: {microseconds(follow, EVENTS):.2f} µs an event")
+    print(f"keep a stream alive:     {microseconds(keep, EVENTS):.2f} µs an event")
+    print(f"splice a continued one:  {microseconds(splice, EVENTS):.2f} µs an event")
 
 
 if __name__ == "__main__":

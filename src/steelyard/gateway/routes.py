@@ -12,7 +12,7 @@ from steelyard.wire.http1_head import RequestHead
 STREAM_PATHS = (b"/chat/completions", b"/completions")
 
 
-@dataclass(slots=True)
+@dataclass
 class Pool:
     """A group of replicas with one policy, as a worker uses it.
 

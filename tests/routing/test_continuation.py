@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from steelyard.routing.continuation import Continuation, GiveUp, Way, plan
-from steelyard.wire.openai import Usage
+from steelyard.wire.openai_bodies import Usage
 from steelyard.wire.stream_events import AnswerSoFar, ToolCall
 
 USER = {"role": "user", "content": "hi"}

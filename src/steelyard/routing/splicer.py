@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from steelyard.routing.continuation import Continuation, Way
-from steelyard.wire.openai import Usage
+from steelyard.wire.openai_bodies import Usage
 from steelyard.wire.sse import DONE, event
 from steelyard.wire.stream_events import (
     AnswerSoFar,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from steelyard.wire.openai import Usage
+from steelyard.wire.openai_bodies import Usage
 from steelyard.wire.sse import DONE
 
 # An engine ends an answer so when it was stopped from outside, not by the model (vLLM, SGLang).

@@ -19,6 +19,7 @@ TABLES = (
     ("pools.health", schema.HealthOptions),
     ("pools.outlier", schema.OutlierOptions),
     ("pools.upstream", schema.UpstreamOptions),
+    ("pools.streams", schema.StreamOptions),
 )
 _FIELD = re.compile(r"^    (\w+): ([^=#]+?)(?: = (.+?))?(?:  # (.+))?$")
 

@@ -5,8 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 COMPILED := $(VENV)/.compiled
 WORKERS ?= 4
+FUZZ_SECONDS ?= 300
+ENGINE_VENV ?= .venv-engine
 
-.PHONY: help pure demo test lint types arrows sizes unit environment benchmarks clean
+.PHONY: help pure fuzz test-engine demo test lint types arrows sizes unit environment benchmarks clean
 
 help:  ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -49,8 +51,22 @@ sizes: $(STAMP)
 unit: $(COMPILED)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
+fuzz: $(STAMP)  ## Fuzz every reader of strangers' bytes, FUZZ_SECONDS each; guided by coverage too, with atheris
+	$(BIN)/python -m tools.fuzz all --seconds $(FUZZ_SECONDS)
+	@if $(BIN)/python -c 'import atheris' 2>/dev/null; \
+	then $(BIN)/python -m tools.fuzz all --guided --seconds $(FUZZ_SECONDS); \
+	else echo "no guided run: atheris is not installed (pip install 'steelyard[fuzz]')"; fi
+
+test-engine: $(COMPILED) $(ENGINE_VENV)/.installed  ## Test beside a real engine: llama.cpp with a tiny random model
+	STEELYARD_ENGINE_PYTHON=$(abspath $(ENGINE_VENV))/bin/python $(BIN)/python -m pytest tests/real_engine
+
+$(ENGINE_VENV)/.installed:
+	$(PYTHON) -m venv $(ENGINE_VENV)
+	$(ENGINE_VENV)/bin/python -m pip install --quiet xllamacpp gguf numpy
+	touch $@
+
 benchmarks: $(COMPILED)  ## Measure beside the peers that are installed (see benchmarks/README.md)
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) out dist build .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(ENGINE_VENV) out dist build .mypy_cache .ruff_cache .pytest_cache

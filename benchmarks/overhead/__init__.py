@@ -1,0 +1,12 @@
+"""What a proxy costs, beside its peers: `python -m benchmarks.overhead --help`.
+
+Method. The proxy's processes are pinned to one core; the load and the engines to another. Proxies take
+turns in interleaved rounds; a figure is the median of its rounds, a ratio is one of medians. CPU is user
+and system time of all processes of the proxy, reaped children included. Memory is the proportional set
+size in the middle of the load. A round with a wrong answer or a socket error ends the run. Everything
+that steelyard does by default is on: metrics, ledger, prefix hashing, health probes. Logs are off
+everywhere. What the machine did besides is shown by its load before the run.
+
+request  wrk, 256 connections, prompts of about 1 kB (256 different ones), an nginx that answers at once:
+         CPU a request; latency added at one connection, direct and proxied in turn; memory.
+"""

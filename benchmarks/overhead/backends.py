@@ -36,3 +36,10 @@ def start_static(folder: Path, ports: list[int]) -> subprocess.Popen[bytes]:
         f"location ~ ^/(get_model_info|model_info|get_server_info|server_info)$ {{ return 200 '{INFO}'; }} }}"
     )
     return start(LOAD_CORE, "nginx", "-c", str(nginx_file(folder, "backend", body)), cwd=folder)
+
+
+def start_events(command: tuple[str, ...], folder: Path, ports: list[int]) -> subprocess.Popen[bytes]:
+    """The event server on several ports. It finds its module from this folder's project."""
+    root = str(Path(__file__).parents[2])
+    words = (*command, *map(str, ports))
+    return start(LOAD_CORE, *words, cwd=folder, environment={"PYTHONPATH": root})

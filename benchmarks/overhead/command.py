@@ -7,21 +7,26 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from benchmarks.machine import describe
-from benchmarks.overhead import request
-from benchmarks.overhead.backends import COUNT, start_static
+from benchmarks.overhead import request, stream
+from benchmarks.overhead.backends import COUNT, start_events, start_static
 from benchmarks.overhead.page import document
 from benchmarks.overhead.processes import ended, free_port, wait_for
 from benchmarks.overhead.proxies import PROXIES
-from benchmarks.overhead.rounds import Figures, Settings, measure_rounds, start_proxies
+from benchmarks.overhead.rounds import Figures, Measure, Settings, measure_rounds, start_proxies
 
-SCENARIOS = {"request": (start_static, request.measure)}
+SCENARIOS: dict[str, tuple[Callable[[Path, list[int]], subprocess.Popen[bytes]], Measure]] = {
+    "request": (start_static, request.measure),
+    "stream": (partial(start_events, stream.engine_command(idle=False)), stream.measure_streams),
+    "idle": (partial(start_events, stream.engine_command(idle=True)), stream.measure_idle),
+}
 SETTLE_S = 2.0
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.overhead.backends import nginx_file
-from benchmarks.overhead.processes import PROXY_CORE, start
+from benchmarks.overhead.processes import PROXY_CORE, free_port, start
 
 Starter = Callable[[list[str], Path, int, list[int]], subprocess.Popen[bytes]]
 
@@ -87,6 +87,71 @@ def _haproxy(command: list[str], folder: Path, port: int, engines: list[int]) ->
     return start(PROXY_CORE, *command, "-db", "-f", str(path), cwd=folder)
 
 
+ENVOY = """
+static_resources:
+  listeners:
+  - address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: f
+          stream_idle_timeout: 60s
+          route_config:
+            virtual_hosts:
+            - name: all
+              domains: ["*"]
+              routes: [{{match: {{prefix: "/"}}, route: {{cluster: engines, timeout: 0s}}}}]
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
+  clusters:
+  - name: engines
+    type: STATIC
+    lb_policy: LEAST_REQUEST
+    connect_timeout: 2s
+    circuit_breakers:
+      thresholds: [{{max_connections: 9000, max_pending_requests: 9000, max_requests: 9000}}]
+    load_assignment:
+      cluster_name: engines
+      endpoints: [{{lb_endpoints: [{engines}]}}]
+"""
+
+
+def _envoy(command: list[str], folder: Path, port: int, engines: list[int]) -> subprocess.Popen[bytes]:
+    form = "{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {}}}}}}}}}"
+    path = folder / "envoy.yaml"
+    path.write_text(ENVOY.format(port=port, engines=", ".join(form.format(each) for each in engines)))
+    options = ("--concurrency", "1", "--log-level", "off", "--disable-hot-restart")
+    return start(PROXY_CORE, *command, "-c", str(path), *options, cwd=folder)
+
+
+def _sglang_router(
+    command: list[str], folder: Path, port: int, engines: list[int]
+) -> subprocess.Popen[bytes]:
+    urls = (f"http://127.0.0.1:{each}" for each in engines)
+    options = ("--host", "127.0.0.1", "--port", str(port), "--log-level", "error")
+    monitoring = ("--prometheus-host", "127.0.0.1", "--prometheus-port", str(free_port()))
+    # Its runtime makes a thread a core it may use: pinned, that is one.
+    return start(PROXY_CORE, *command, "launch", *options, *monitoring, "--worker-urls", *urls, cwd=folder)
+
+
+def _litellm(command: list[str], folder: Path, port: int, engines: list[int]) -> subprocess.Popen[bytes]:
+    models = [
+        f"  - model_name: m\n    litellm_params: {{model: openai/m, api_key: none, "
+        f"api_base: 'http://127.0.0.1:{each}/v1'}}"
+        for each in engines
+    ]
+    path = folder / "litellm.yaml"
+    path.write_text("model_list:\n" + "\n".join(models) + "\nlitellm_settings: {telemetry: false}\n")
+    options = ("--config", str(path), "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1")
+    return start(
+        PROXY_CORE, *command, *options, cwd=folder, environment={"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    )
+
+
 _HERE = f"{sys.executable} -m steelyard"
 PROXIES: dict[str, Proxy] = {
     "steelyard": Proxy("PEER_STEELYARD", _HERE, ("--version",), _steelyard(), replaces_workers=True),
@@ -101,4 +166,7 @@ PROXIES: dict[str, Proxy] = {
     "steelyard-other": Proxy("PEER_STEELYARD_OTHER", "", ("--version",), _steelyard(), replaces_workers=True),
     "haproxy": Proxy("PEER_HAPROXY", "haproxy", ("-v",), _haproxy),
     "nginx": Proxy("PEER_NGINX", "nginx", ("-v",), _nginx, replaces_workers=True),
+    "envoy": Proxy("PEER_ENVOY", "envoy", ("--version",), _envoy),
+    "sglang-router": Proxy("PEER_SGLANG_ROUTER", "sglang-router", ("--version",), _sglang_router),
+    "litellm": Proxy("PEER_LITELLM", "litellm", ("--version",), _litellm),
 }

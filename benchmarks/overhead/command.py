@@ -90,6 +90,8 @@ def run(words: Sequence[str] | None = None) -> str:
         return f"# Overhead\n\nNot measured here: needs {', '.join(lacking) or 'another core'}.\n"
     names = [name for name in chosen.only if PROXIES[name].found()]
     missing = [name for name in chosen.only if name not in names]
+    if not names:
+        return f"# Overhead\n\nNot installed here: {', '.join(missing)} (benchmarks/README.md says how).\n"
     settings = Settings(rounds=chosen.rounds, seconds=chosen.seconds, prompt_bytes=chosen.prompt_bytes)
     head = head_of(names, missing, settings)
     results = {scenario: run_scenario(scenario, names, settings) for scenario in chosen.scenario}

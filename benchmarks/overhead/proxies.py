@@ -87,6 +87,7 @@ def _haproxy(command: list[str], folder: Path, port: int, engines: list[int]) ->
     return start(PROXY_CORE, *command, "-db", "-f", str(path), cwd=folder)
 
 
+_MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 ENVOY = """
 static_resources:
   listeners:
@@ -95,7 +96,7 @@ static_resources:
     - filters:
       - name: envoy.filters.network.http_connection_manager
         typed_config:
-          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          "@type": type.googleapis.com/{manager}
           stat_prefix: f
           stream_idle_timeout: 60s
           route_config:
@@ -123,7 +124,9 @@ static_resources:
 def _envoy(command: list[str], folder: Path, port: int, engines: list[int]) -> subprocess.Popen[bytes]:
     form = "{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {}}}}}}}}}"
     path = folder / "envoy.yaml"
-    path.write_text(ENVOY.format(port=port, engines=", ".join(form.format(each) for each in engines)))
+    path.write_text(
+        ENVOY.format(port=port, manager=_MANAGER, engines=", ".join(form.format(each) for each in engines))
+    )
     options = ("--concurrency", "1", "--log-level", "off", "--disable-hot-restart")
     return start(PROXY_CORE, *command, "-c", str(path), *options, cwd=folder)
 

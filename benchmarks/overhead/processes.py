@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 PROXY_CORE, LOAD_CORE = "0", "1"
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 120.0
 
 
 def free_port() -> int:

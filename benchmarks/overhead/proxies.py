@@ -150,9 +150,12 @@ def _litellm(command: list[str], folder: Path, port: int, engines: list[int]) ->
     path = folder / "litellm.yaml"
     path.write_text("model_list:\n" + "\n".join(models) + "\nlitellm_settings: {telemetry: false}\n")
     options = ("--config", str(path), "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1")
-    return start(
-        PROXY_CORE, *command, *options, cwd=folder, environment={"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
-    )
+    environment = {
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # the shipped price list: nothing is fetched
+        # It refuses to start without a key; it listens on loopback only, as do the others, without one.
+        "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
+    }
+    return start(PROXY_CORE, *command, *options, cwd=folder, environment=environment)
 
 
 _HERE = f"{sys.executable} -m steelyard"

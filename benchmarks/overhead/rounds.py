@@ -1,6 +1,8 @@
 """Rounds: every proxy in turn, several times over, and the median of each figure."""
 
 import subprocess
+import time
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +10,8 @@ from statistics import median
 
 from benchmarks.overhead.processes import free_port, wait_for
 from benchmarks.overhead.proxies import PROXIES
+
+FIRST_ANSWER_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +48,28 @@ def start_proxies(
         process = proxy.starter(proxy.found() or [], place, port, engines)
         started.append(process)
         wait_for(name, process, port)
+        answer_once(name, port)
         running.append(Running(name, port, process))
     return running
+
+
+def answer_once(name: str, port: int) -> None:
+    """Wait for a first whole answer: some load half of themselves, or their fleet, only then."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/v1/chat/completions",
+        data=b'{"model":"m","max_tokens":2,"messages":[{"role":"user","content":"are you there?"}]}',
+        headers={"Content-Type": "application/json", "Authorization": "Bearer sk-none"},
+    )
+    deadline_s = time.monotonic() + FIRST_ANSWER_S
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=FIRST_ANSWER_S) as answer:
+                answer.read()
+            return
+        except OSError as error:
+            if time.monotonic() > deadline_s:
+                raise SystemExit(f"{name} does not answer: {error}") from None
+            time.sleep(0.2)
 
 
 def measure_rounds(

@@ -60,7 +60,7 @@ def write_script(folder: Path, prompt_bytes: int) -> Path:
 def parse(text: str) -> Answers:
     """Read wrk's report. Raises ValueError when it is not one."""
     done = re.search(r"(\d+) requests in ([\d.]+)(us|ms|s|m),", text)
-    quantiles = dict(re.findall(r"^\s+(50|99)%\s+([\d.]+(?:us|ms|s|m))$", text, re.MULTILINE))
+    quantiles = dict(re.findall(r"^\s+(50|99)%\s+([\d.]+(?:us|ms|s|m)) *$", text, re.MULTILINE))
     if done is None or len(quantiles) < 2:
         raise ValueError(f"wrk's report has no requests or quantiles: {text[:300]!r}")
     wrong = re.search(r"Non-2xx or 3xx responses: (\d+)", text)

@@ -134,9 +134,18 @@ class HealthOptions:
     interval_s: float = 1.0  # a dead engine is noticed by traffic at once; this is for quiet ones
     timeout_s: float = 2.0  # a busy engine may answer late
     unhealthy_after: int = 3  # one failed probe says nothing: a busy engine is not a dead one
+    metrics_path: str = (
+        "/metrics"  # where an openai pool's engines report their load; empty: they are not asked
+    )
+    metrics_interval_s: float = 1.0  # how often they are asked
 
     def __post_init__(self) -> None:
         _require_above(self, "health", "interval_s", "timeout_s", "unhealthy_after", "healthy_after")
+        _require_above(self, "health", "metrics_interval_s")
+        _require(
+            self.metrics_path == "" or self.metrics_path.startswith("/"),
+            f"health.metrics_path is {self.metrics_path!r}: it must begin with a slash, such as /metrics",
+        )
         written = self.path.isascii() and self.path.isprintable() and " " not in self.path
         _require(
             self.path.startswith("/") and written,

@@ -12,6 +12,7 @@ import random
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 
@@ -36,6 +37,7 @@ from steelyard.runtime.page import SharedPage
 from steelyard.runtime.shared_ledger import SharedLedger
 
 SWEEP_S = 0.2
+PUBLISH_S = 0.001
 READY = b"ready\n"
 
 
@@ -76,13 +78,17 @@ def build_context(
                 slow_start_s=options.slow_start_s,
             )
         )
-    meters = Meters(page, worker)
+
+    def soon(publish: Callable[[], None]) -> object:
+        return loop.call_later(PUBLISH_S, publish)
+
+    meters = Meters(page, worker, soon)
     log = AccessLog(Path(configuration.access_log), meters.log_dropped) if configuration.access_log else None
     context = WorkerContext(
         configuration=configuration,
         loop=loop,
         fleet=membership.fleet,
-        ledger=SharedLedger(membership.fleet, page, worker),
+        ledger=SharedLedger(membership.fleet, page, worker, soon),
         router=Router(membership, routed, rng),
         plans=plans(Routes(configuration, pools), configuration.limits.max_header_count),
         meters=meters,
@@ -151,6 +157,7 @@ async def serve(configuration: Configuration, worker: int, page: SharedPage, lis
     Sweeper(context, membership, page).start()
     os.write(sys.stdout.fileno(), READY)
     await stop.wait()
+    context.meters.publish()
     for upstream in context.upstreams:
         upstream.close()
     if context.access_log is not None:

@@ -1,15 +1,13 @@
 """Questions to workers through shared memory."""
 
-import os
-
 import pytest
 
-from steelyard.runtime.questions import ANSWER_BYTES, QUESTION_BYTES, QuestionBoard
+from steelyard.runtime.questions import ANSWER_BYTES, QUESTION_BYTES, QuestionBoard, board_bytes
 
 
 def test_each_worker_sees_a_question_once_and_answers_for_itself() -> None:
-    board = QuestionBoard.create(2)
-    seen_by_workers = QuestionBoard(os.dup(board.descriptor), 2)  # another process's mapping
+    memory = memoryview(bytearray(board_bytes(2)))
+    board, seen_by_workers = QuestionBoard(memory, 2), QuestionBoard(memory, 2)
     assert seen_by_workers.open_question(0) is None
     number = board.ask(b"why abc")
     assert board.answer_of(0, number) is None
@@ -21,7 +19,7 @@ def test_each_worker_sees_a_question_once_and_answers_for_itself() -> None:
 
 
 def test_a_late_answer_to_an_old_question_is_not_taken_for_one_to_the_new() -> None:
-    board = QuestionBoard.create(1)
+    board = QuestionBoard(memoryview(bytearray(board_bytes(1))), 1)
     old = board.ask(b"first question, a long one")
     new = board.ask(b"second")
     board.answer(0, old, b"late")
@@ -30,8 +28,10 @@ def test_a_late_answer_to_an_old_question_is_not_taken_for_one_to_the_new() -> N
 
 
 def test_what_is_too_long_is_refused() -> None:
-    board = QuestionBoard.create(1)
+    board = QuestionBoard(memoryview(bytearray(board_bytes(1))), 1)
     with pytest.raises(ValueError, match="a question takes"):
         board.ask(b"x" * (QUESTION_BYTES + 1))
     with pytest.raises(ValueError, match="an answer takes"):
         board.answer(0, 1, b"x" * (ANSWER_BYTES + 1))
+    with pytest.raises(ValueError, match="a board of 2 rows needs"):
+        QuestionBoard(memoryview(bytearray(board_bytes(1))), 2)

@@ -101,6 +101,10 @@ def completed(configuration: Configuration) -> Configuration:
             check_policy_name(pool.policy)
         except ConfigError as error:
             raise ConfigError(str(error), ("pools", index, "policy")) from None
+        try:
+            check_policy_name(pool.shadow or pool.policy)
+        except ConfigError as error:
+            raise ConfigError(str(error), ("pools", index, "shadow")) from None
     if configuration.routes:
         return configuration
     if len(configuration.pools) > 1:

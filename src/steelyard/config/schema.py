@@ -190,6 +190,7 @@ class PoolOptions:
         "openai"  # openai: bodies are read for model and prompt; http: they are not
     )
     policy: str = DEFAULT_POLICY  # see `steelyard policies`
+    shadow: str = ""  # a second policy that decides beside the live one and does nothing; empty: none
     replicas: tuple[ReplicaOptions, ...] = ()  # at least one: [[pools.replicas]]
     hash_on: str = (
         ""  # for hash-ring and sticky-session: "path" or "header:NAME"; empty: the `user` of the body
@@ -254,6 +255,8 @@ class Configuration:
         default_factory=lambda: len(os.sched_getaffinity(0))
     )  # processes; default: one a core
     access_log: str = ""  # a file for one JSON line a request; empty: none
+    access_log_decisions: bool = False  # its lines also say why, and hash the prompt: `steelyard replay-log`
+    pick_header: bool = False  # answers say in X-Steelyard-Pick which replica was picked, and why
     drain_timeout_s: float = 30.0  # how long requests under way may take after SIGTERM
     seed: int = 0  # of the policies' chance; 0 takes a fresh one at each start
     limits: LimitOptions = field(default_factory=LimitOptions)  # see [limits]

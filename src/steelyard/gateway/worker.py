@@ -20,7 +20,6 @@ import msgspec
 import uvloop
 
 from steelyard.cluster.membership import Membership
-from steelyard.config.plugins import make_policy
 from steelyard.config.schema import Configuration
 from steelyard.gateway import fleet_table
 from steelyard.gateway.access_log import AccessLog
@@ -28,9 +27,11 @@ from steelyard.gateway.answer_head import answer_heads
 from steelyard.gateway.client_connection import ClientConnection
 from steelyard.gateway.context import WorkerContext
 from steelyard.gateway.meters import Meters
+from steelyard.gateway.pool_policy import pool_policy
 from steelyard.gateway.request_plan import plans
 from steelyard.gateway.routes import Pool, Routes
 from steelyard.gateway.upstream import UpstreamPool
+from steelyard.gateway.worker_answers import WorkerAnswers
 from steelyard.policies.failure.outlier import OutlierDetector
 from steelyard.routing.router import RoutedPool, Router
 from steelyard.runtime.page import SharedPage
@@ -64,7 +65,7 @@ def build_context(
     pools: dict[str, Pool] = {}
     routed: list[RoutedPool] = []
     for index, options in enumerate(configuration.pools):
-        policy = make_policy(options.policy, rng)
+        policy = pool_policy(options, rng)
         pools[options.name] = Pool.of(options, policy, index)
         outliers = OutlierDetector(
             **{name: getattr(options.outlier, name) for name in options.outlier.__slots__}
@@ -102,10 +103,13 @@ def build_context(
 class Sweeper:
     """Looks after everything that time does, five times a second: one timer a worker, none a request."""
 
-    def __init__(self, context: WorkerContext, membership: Membership, page: SharedPage) -> None:
+    def __init__(
+        self, context: WorkerContext, membership: Membership, page: SharedPage, answers: WorkerAnswers
+    ) -> None:
         self._context = context
         self._membership = membership
         self._page = page
+        self._answers = answers
         self._sequence = 0
 
     def start(self) -> None:
@@ -119,6 +123,7 @@ class Sweeper:
         if self._page.fleet_sequence != self._sequence and (read := self._page.read_fleet()) is not None:
             self._sequence = read[0]
             fleet_table.apply(read[1], self._membership)
+        self._answers.answer_open_question()
         now_s = monotonic()
         for connection in list(context.connections):
             connection.check_deadline(now_s)
@@ -154,7 +159,8 @@ async def serve(configuration: Configuration, worker: int, page: SharedPage, lis
     # A terminal's Ctrl-C reaches every process of the group: the supervisor decides what it means.
     loop.add_signal_handler(signal.SIGINT, lambda: None)
     loop.add_reader(sys.stdin.fileno(), stop.set)  # the supervisor is gone
-    Sweeper(context, membership, page).start()
+    answers = WorkerAnswers(page.question_board(), worker, context.receipts, context.router, context.fleet)
+    Sweeper(context, membership, page, answers).start()
     os.write(sys.stdout.fileno(), READY)
     await stop.wait()
     context.meters.publish()

@@ -6,9 +6,6 @@ writes its answer into its own place, its number last. One question at a time. N
 question has one writer, an answer has one writer, and a number says when either is whole.
 """
 
-import mmap
-import os
-
 QUESTION_BYTES = 1024
 ANSWER_BYTES = 64 * 1024
 
@@ -18,20 +15,13 @@ _HEAD_BYTES = _HEAD_WORDS * _WORD
 
 
 class QuestionBoard:
-    """The shared memory, mapped into this process."""
+    """The board as one process sees it. memory: `board_bytes(rows)` shared bytes, all zeros at first."""
 
-    def __init__(self, descriptor: int, workers: int) -> None:
-        self.descriptor = descriptor
-        self.workers = workers
-        self._map = mmap.mmap(descriptor, board_bytes(workers))
-        self._bytes = memoryview(self._map)
-
-    @classmethod
-    def create(cls, workers: int) -> "QuestionBoard":
-        """A new board, without a question."""
-        descriptor = os.memfd_create("steelyard-questions", os.MFD_CLOEXEC)
-        os.ftruncate(descriptor, board_bytes(workers))
-        return cls(descriptor, workers)
+    def __init__(self, memory: memoryview, rows: int) -> None:
+        if len(memory) < board_bytes(rows):
+            raise ValueError(f"a board of {rows} rows needs {board_bytes(rows)} bytes, not {len(memory)}")
+        self.rows = rows
+        self._bytes = memory
 
     # --- the supervisor's side -----------------------------------------------------------------
 
@@ -80,6 +70,6 @@ class QuestionBoard:
         return _HEAD_BYTES + QUESTION_BYTES + worker * (_HEAD_BYTES + ANSWER_BYTES)
 
 
-def board_bytes(workers: int) -> int:
+def board_bytes(rows: int) -> int:
     """The size of a board."""
-    return _HEAD_BYTES + QUESTION_BYTES + workers * (_HEAD_BYTES + ANSWER_BYTES)
+    return _HEAD_BYTES + QUESTION_BYTES + rows * (_HEAD_BYTES + ANSWER_BYTES)

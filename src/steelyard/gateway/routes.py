@@ -8,7 +8,7 @@ from steelyard.policies.failure.retry_budget import RetryBudget
 from steelyard.wire.http1_head import RequestHead
 
 
-@dataclass(slots=True)
+@dataclass
 class Pool:
     """A group of replicas with one policy, as a worker uses it.
 

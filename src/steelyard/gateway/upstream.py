@@ -83,8 +83,9 @@ class UpstreamPool:
     async def _connect(self, receiver: AnswerReceiver) -> None:
         try:
             async with asyncio.timeout(self._connect_timeout_s):
-                _, connection = await self._loop.create_connection(
-                    lambda: UpstreamConnection(self), self.host, self.port
+                connection = UpstreamConnection(self)
+                await self._loop.create_connection(
+                    lambda: cast(asyncio.Protocol, connection), self.host, self.port
                 )
         except TimeoutError:
             receiver.upstream_refused(f"no connection within {self._connect_timeout_s:g} s")
@@ -120,8 +121,8 @@ class UpstreamPool:
             task.cancel()
 
 
-class UpstreamConnection(asyncio.Protocol):
-    """One connection to an engine, carrying one exchange at a time."""
+class UpstreamConnection:
+    """One connection to an engine, carrying one exchange at a time; an `asyncio.Protocol` by its methods."""
 
     __slots__ = (
         "_body_left",

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
+from typing import cast
 
 import msgspec
 import uvloop
@@ -148,7 +149,9 @@ async def serve(configuration: Configuration, worker: int, page: SharedPage, lis
     loop = asyncio.get_running_loop()
     context, membership = build_context(configuration, page, worker, loop)
     stop = asyncio.Event()
-    server = await loop.create_server(lambda: ClientConnection(context), sock=listener, backlog=4096)
+    server = await loop.create_server(
+        lambda: cast(asyncio.Protocol, ClientConnection(context)), sock=listener, backlog=4096
+    )
     draining: list[asyncio.Task[None]] = []
 
     def begin_drain() -> None:

@@ -297,7 +297,7 @@ def test_limits_are_kept_by_the_monotonic_clock() -> None:
     # The wall clock may stamp a line of a log or a receipt; nothing that decides may read it.
     for folder in ("gateway", "routing", "policies", "wire", "cluster", "runtime"):
         for file in (SRC / "steelyard" / folder).rglob("*.py"):
-            if "log" not in file.name:
+            if "log" not in file.name and file.name != "receipts.py":
                 assert not wall_clock.search(file.read_text(encoding="utf-8")), file
 
 

@@ -29,7 +29,7 @@ class Node:
             raise ValueError("a node has an empty name: give it one")
         if self.capacity.gpus != int(self.capacity.gpus):
             raise ValueError(
-                f"node {self.node_id!r} has {self.capacity.gpus} GPUs: give a whole number, only tasks share one"
+                f"node {self.node_id!r} has {self.capacity.gpus} GPUs: only tasks may ask for a share of one"
             )
 
     @property

@@ -22,6 +22,7 @@ from typing import Protocol
 
 from steelyard.model.errors import SteelyardError
 from steelyard.model.resources import Resources
+from steelyard.model.telemetry import NodeTelemetry
 
 
 class ExecutorError(SteelyardError):
@@ -104,16 +105,15 @@ class NodeReport:
     """One node as last heard of.
 
     heard_at_s: monotonic time of the last sign of life, in this process's clock.
-    used: as measured, smoothed. Per GPU figures are in `gpus`, as telemetry has them.
+    telemetry: the last sample, unsmoothed; None before the first.
     labels: rack, zone, gpu_model and whatever else placement may ask for.
     """
 
     node_id: str
     capacity: Resources
-    used: Resources
     heard_at_s: float
     labels: Mapping[str, str] = field(default_factory=dict)
-    gpus: tuple[Mapping[str, float], ...] = ()
+    telemetry: NodeTelemetry | None = None
     spare: bool = False
 
 

@@ -23,6 +23,7 @@ from typing import Protocol
 from steelyard.model.errors import SteelyardError
 from steelyard.model.resources import Resources
 from steelyard.model.telemetry import NodeTelemetry
+from steelyard.policies.failure.suspicion import Word
 
 
 class ExecutorError(SteelyardError):
@@ -92,12 +93,9 @@ class AttemptEvent:
     node_fault: bool = False
 
 
-class Liveness(StrEnum):
-    """A second witness's word on a silent node."""
-
-    ALIVE = "alive"  # its agent exists and gets on, however slowly
-    DEAD = "dead"  # it is certain that nothing runs there any more
-    UNKNOWN = "unknown"
+Liveness = Word
+"""A second witness's word on a silent node: ALIVE when its agent exists and gets on, however slowly; DEAD
+when it is certain that nothing runs there any more; else UNKNOWN."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

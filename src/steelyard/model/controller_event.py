@@ -41,9 +41,9 @@ class MoveOrdered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preempted:
-    """A job is to give up its places and to wait again."""
+    """Tasks are to give up their places and to wait again; a gang's one means all of it."""
 
-    job_id: str
+    task_ids: tuple[str, ...]
     reason: str
 
 

@@ -125,7 +125,7 @@ def _fail_or_retry(turn: Turn, task: TaskRecord, how: str, exit_code: int | None
             exit_code=exit_code,
             not_before_s=turn.now_s + delay_s,
         )
-        _stop_gang(turn, task, Intent.REQUEUE, f"its gang starts again: {task.task_id} failed ({how})")
+        stop_gang(turn, task, Intent.REQUEUE, f"its gang starts again: {task.task_id} failed ({how})")
         return
     turn.release(task, TaskState.FAILED, why, failures=failures, exit_code=exit_code)
     _after_final(turn, task)
@@ -134,14 +134,14 @@ def _fail_or_retry(turn: Turn, task: TaskRecord, how: str, exit_code: int | None
 def _restart(turn: Turn, task: TaskRecord, reason: str) -> None:
     """Queue it again at once, with its whole gang."""
     turn.release(task, TaskState.QUEUED, reason)
-    _stop_gang(turn, task, Intent.REQUEUE, f"its gang starts again: {reason}")
+    stop_gang(turn, task, Intent.REQUEUE, f"its gang starts again: {reason}")
 
 
 def _is_gang_member(turn: Turn, task: TaskRecord) -> bool:
     return turn.state.jobs[task.job_id].specification.gang and not task.is_reduce
 
 
-def _stop_gang(turn: Turn, task: TaskRecord, intent: Intent, reason: str) -> None:
+def stop_gang(turn: Turn, task: TaskRecord, intent: Intent, reason: str) -> None:
     """Make the other members leave; those that had finished start again with the rest."""
     if not _is_gang_member(turn, task):
         return
@@ -158,7 +158,7 @@ def _after_final(turn: Turn, task: TaskRecord) -> None:
     """A task came to its end: settle its gang, its reduce step and the jobs that wait for this one."""
     after = turn.state.tasks[task.task_id]
     if after.state is TaskState.FAILED:
-        _stop_gang(turn, after, Intent.FAIL, f"{task.task_id} of its gang failed: {after.reason}")
+        stop_gang(turn, after, Intent.FAIL, f"{task.task_id} of its gang failed: {after.reason}")
         for member in turn.state.tasks_of(task.job_id):
             if member.is_reduce and not member.is_final:
                 turn.leave(member, Intent.FAIL, f"{task.task_id} failed: {after.reason}")

@@ -42,7 +42,7 @@ from steelyard.model.controller_event import (
 )
 from steelyard.model.errors import BadRequest
 from steelyard.model.job_record import Intent, JobRecord, TaskRecord, TaskState
-from steelyard.scheduling.attempt_ends import after_end, after_loss, after_refusal, fail_dependents
+from steelyard.scheduling.attempt_ends import after_end, after_loss, after_refusal, fail_dependents, stop_gang
 from steelyard.scheduling.controller_state import Changes, ControllerState
 from steelyard.scheduling.task_changes import Turn
 
@@ -174,9 +174,11 @@ def _move_ordered(turn: Turn, event: MoveOrdered) -> None:
 
 
 def _preempted(turn: Turn, event: Preempted) -> None:
-    for task in turn.state.tasks_of(event.job_id) if event.job_id in turn.state.jobs else ():
-        if task.state in (TaskState.RUNNING, TaskState.PLACING):
+    for task_id in event.task_ids:
+        task = turn.state.tasks.get(task_id)
+        if task is not None and task.state in (TaskState.RUNNING, TaskState.PLACING):
             turn.leave(task, Intent.REQUEUE, event.reason)
+            stop_gang(turn, task, Intent.REQUEUE, event.reason)
 
 
 def _attempt_started(turn: Turn, event: AttemptStarted) -> None:
@@ -230,6 +232,7 @@ def _node_lost(turn: Turn, event: NodeLost) -> None:
         task = turn.state.tasks[task_id]
         # A gang's other members on this node were perhaps dealt with already.
         if task.holds_a_place and task.node_id == event.node_id:
+            turn.changes.actions.append(Acknowledge(task_id=task_id, epoch=task.epoch))
             after_loss(turn, task, f"node {event.node_id} was lost: {event.reason}")
 
 

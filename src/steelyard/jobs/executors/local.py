@@ -6,7 +6,6 @@ closed or a process that is gone says more than missing signs of life do.
 """
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -257,8 +256,16 @@ class LocalExecutor:
             link.close()
         self._links.clear()
 
+    def reattach_to_dismiss(self) -> None:
+        """Connect once more, to agents as they are."""
+        for name in self._nodes:
+            link = AgentLink.open(self._node_folder(name))
+            if link is not None:
+                link.send(Order(kind="hello", term=self._term))
+                self._links[name] = link
+
     def dismiss(self, grace_s: float) -> None:
-        """End all tasks and agents, and their folders with them."""
+        """End all tasks and agents; how they ended stays written in their folders."""
         for name in [*self._nodes]:
             self._send(name, Order(kind="leave", term=self._term, grace_s=grace_s))
         deadline_s = time.monotonic() + grace_s + 5.0
@@ -266,4 +273,3 @@ class LocalExecutor:
             while (agent := self._agent(name)) and agent.exists and time.monotonic() < deadline_s:
                 time.sleep(0.02)
             self.fence(name)
-            shutil.rmtree(self._node_folder(name), ignore_errors=True)

@@ -29,7 +29,8 @@ def job(job_id: str, state: Path | None, as_json: bool) -> None:
         where = f" on {each['node']}" if each["node"] else ""
         console.print(
             f"  task {each['task']}  {each['state']}{where}, attempt {each['epoch']}, "
-            f"ran {span(each['ran_s'])}, {each['failures']} failures, {each['losses']} losses, {each['moves']} moves"
+            f"ran {span(each['ran_s'])}, "
+            f"{each['failures']} failures, {each['losses']} losses, {each['moves']} moves"
         )
         if "waits" in each:
             console.print(f"    waits: {each['waits']['why']}")

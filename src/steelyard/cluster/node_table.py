@@ -9,11 +9,14 @@ Cost: a reservation or release touches one row; `copy` is linear in nodes.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from steelyard.model.node import Node
-from steelyard.model.placement_policy import WHOLE_GPU, Claim, Demand, Placement
+from steelyard.model.placement_policy import WHOLE_GPU, Claim, Demand, Placement, demand_of
+from steelyard.policies.feasibility import share_on
 
 MIN_CHANGES_KEPT = 4096
+Key = TypeVar("Key", str, int)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,9 @@ class Reservation:
 class NodeTable:
     """Columns over nodes; see `model.placement_policy.NodeColumns` for what each holds."""
 
-    def __init__(self, nodes: Iterable[Node] = ()) -> None:
+    def __init__(self, nodes: Iterable[Node] = (), hot_fractions: Mapping[str, float] | None = None) -> None:
+        """hot_fractions: measured use, by resource name, from which on a node takes no more tasks."""
+        self.hot_fractions = dict(hot_fractions or {})
         self.layout = 0
         self.changes: list[int] = []
         self.dropped_changes = 0
@@ -56,6 +61,8 @@ class NodeTable:
         self.device_memory: list[int] = []
         self.task_counts: list[int] = []
         self.key_counts: list[dict[str, int]] = []
+        self.gpu_classes: list[dict[int, int]] = []
+        self.hot: list[str] = []
         self.measured: list[dict[str, float]] = []
         self.generation: list[int] = []
         self.reservations: dict[str, Reservation] = {}
@@ -119,6 +126,9 @@ class NodeTable:
         """Take in what telemetry saw, by resource name of `Resources`."""
         row = self._row(node_id)
         self.measured[row] = dict(used_fractions)
+        self.hot[row] = next(
+            (name for name, limit in self.hot_fractions.items() if used_fractions.get(name, 0.0) >= limit), ""
+        )
         self._changed(row)
 
     # --- tasks --------------------------------------------------------------------------------------------
@@ -128,8 +138,8 @@ class NodeTable:
         if claim.task_id in self.reservations:
             raise ValueError(f"task {claim.task_id!r} already has a place: release it first")
         row = self._row(placement.node_id)
-        demand = Demand.of(claim.demand)
-        share = self._share(row, demand)
+        demand = demand_of(claim.demand)
+        share = share_on(demand, self.device_memory[row])
         reservation = Reservation(claim, demand, row, placement.node_id, placement.devices, share)
         self._check(reservation)
         self._apply(reservation, 1)
@@ -177,6 +187,7 @@ class NodeTable:
             setattr(twin, name, value.copy() if isinstance(value, list | dict) else value)
         twin.devices = [list(each) for each in self.devices]
         twin.key_counts = [dict(each) for each in self.key_counts]
+        twin.gpu_classes = [dict(each) for each in self.gpu_classes]
         twin.measured = [dict(each) for each in self.measured]
         twin._lost = [dict(each) for each in self._lost]
         twin._log, twin._trials = [], 0
@@ -224,7 +235,7 @@ class NodeTable:
     def _append_row(self) -> int:
         no_io = (0, 0, 0)
         self.nodes.append(None)
-        for words in (self.node_ids, self.unusable_reason, self.gpu_models):
+        for words in (self.node_ids, self.unusable_reason, self.gpu_models, self.hot):
             words.append("")
         for flags in (self.alive, self.usable, self.spare):
             flags.append(False)
@@ -237,12 +248,13 @@ class NodeTable:
         self.labels.append({})
         self.devices.append([])
         self.key_counts.append({})
+        self.gpu_classes.append({})
         self.measured.append({})
         self._lost.append({})
         return len(self.nodes) - 1
 
     def _fill_row(self, row: int, node: Node) -> None:
-        whole = Demand.of(node.capacity)
+        whole = demand_of(node.capacity)
         self.nodes[row] = node
         self.node_ids[row] = node.node_id
         self.row_of[node.node_id] = row
@@ -259,6 +271,8 @@ class NodeTable:
         self.device_memory[row] = whole.device_memory_bytes
         self.task_counts[row] = 0
         self.key_counts[row] = {}
+        self.gpu_classes[row] = {}
+        self.hot[row] = ""
         self.measured[row] = {}
         self._lost[row] = {}
 
@@ -277,14 +291,6 @@ class NodeTable:
             self.dropped_changes += half
 
     # --- amounts ------------------------------------------------------------------------------------------
-
-    def _share(self, row: int, demand: Demand) -> int:
-        """Thousandths of each device: what was asked, or what its memory needs on this node's GPUs."""
-        if not demand.device_memory_bytes:
-            return demand.share
-        memory = self.device_memory[row]
-        needed = -(-demand.device_memory_bytes * WHOLE_GPU // memory) if memory else WHOLE_GPU + 1
-        return max(demand.share, needed)
 
     def _check(self, reservation: Reservation) -> None:
         row, demand, devices = reservation.row, reservation.demand, reservation.devices
@@ -321,11 +327,8 @@ class NodeTable:
             more = demand.io
             self.io_free[row] = (read - sign * more[0], write - sign * more[1], net - sign * more[2])
         self.task_counts[row] += sign
-        counts = self.key_counts[row]
         for key in keys_of(reservation.claim):
-            counts[key] = counts.get(key, 0) + sign
-            if not counts[key]:
-                del counts[key]
+            _count(self.key_counts[row], key, sign)
         if sign > 0:
             self.reservations[reservation.claim.task_id] = reservation
         else:
@@ -335,6 +338,7 @@ class NodeTable:
     def _apply_devices(self, reservation: Reservation, sign: int) -> None:
         row, taken = reservation.row, sign * reservation.share
         free, lost = self.devices[row], self._lost[row]
+        _count(self.gpu_classes[row], gpu_class(reservation.demand), sign)
         for device in reservation.devices:
             if device in lost:
                 lost[device] -= taken
@@ -344,6 +348,17 @@ class NodeTable:
 
 
 _IO_NAMES = ("disk_read_bytes_per_s", "disk_write_bytes_per_s", "network_bytes_per_s")
+
+
+def gpu_class(demand: Demand) -> int:
+    """0 for a share of a GPU, else the number of whole ones."""
+    return demand.devices if demand.share == WHOLE_GPU else 0
+
+
+def _count(counts: dict[Key, int], key: Key, change: int) -> None:
+    counts[key] = counts.get(key, 0) + change
+    if not counts[key]:
+        del counts[key]
 
 
 def keys_of(claim: Claim) -> tuple[str, ...]:

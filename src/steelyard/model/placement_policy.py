@@ -6,6 +6,7 @@ what was reserved, however often.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol
 
 from steelyard.model.resources import Resources
@@ -72,25 +73,26 @@ class Demand:
         """Thousandths of a GPU, over all devices."""
         return self.devices * self.share
 
-    @classmethod
-    def of(cls, demand: Resources) -> "Demand":
-        """Round up, so that nothing is promised that is not there."""
-        if demand.gpus >= 1:
-            devices, share = int(demand.gpus), WHOLE_GPU
-        else:
-            devices, share = (1, max(1, _ceil(demand.gpus * WHOLE_GPU))) if demand.gpus > 0 else (0, 0)
-        return cls(
-            _ceil(demand.cpu_cores * 1000),
-            _ceil(demand.memory_bytes),
-            devices,
-            share,
-            _ceil(demand.gpu_memory_bytes / devices) if devices else 0,
-            (
-                _ceil(demand.disk_read_bytes_per_s),
-                _ceil(demand.disk_write_bytes_per_s),
-                _ceil(demand.network_bytes_per_s),
-            ),
-        )
+
+@lru_cache(maxsize=8192)
+def demand_of(demand: Resources) -> Demand:
+    """Amounts in integers, rounded up, so that nothing is promised that is not there."""
+    if demand.gpus >= 1:
+        devices, share = int(demand.gpus), WHOLE_GPU
+    else:
+        devices, share = (1, max(1, _ceil(demand.gpus * WHOLE_GPU))) if demand.gpus > 0 else (0, 0)
+    return Demand(
+        _ceil(demand.cpu_cores * 1000),
+        _ceil(demand.memory_bytes),
+        devices,
+        share,
+        _ceil(demand.gpu_memory_bytes / devices) if devices else 0,
+        (
+            _ceil(demand.disk_read_bytes_per_s),
+            _ceil(demand.disk_write_bytes_per_s),
+            _ceil(demand.network_bytes_per_s),
+        ),
+    )
 
 
 def _ceil(amount: float) -> int:
@@ -138,7 +140,9 @@ class NodeColumns(Protocol):
     *_free: what no task has reserved. devices: thousandths free on each GPU. gpu_free: their sum.
     io_free: disk reads, disk writes, network.
     device_memory: bytes of one GPU. task_counts: tasks on the node.
-    key_counts: how many tasks there carry a key. measured: used fraction by resource, from telemetry.
+    key_counts: how many tasks there carry a key. gpu_classes: how many hold a share of a GPU (0), one, two...
+    hot: the resource whose measured use is over its threshold, "" for none. measured: used fraction by
+        resource, from telemetry.
     """
 
     layout: int
@@ -160,6 +164,8 @@ class NodeColumns(Protocol):
     device_memory: list[int]
     task_counts: list[int]
     key_counts: list[dict[str, int]]
+    gpu_classes: list[dict[int, int]]
+    hot: list[str]
     measured: list[dict[str, float]]
     generation: list[int]
 

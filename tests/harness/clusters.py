@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from steelyard.cluster.node_table import NodeTable
 from steelyard.model.job import QueuedJob, RunningJob, gang
 from steelyard.model.node import Node
-from steelyard.model.placement_policy import Claim, Demand, NodeColumns, Placement, Refusal
+from steelyard.model.placement_policy import Claim, NodeColumns, Placement, Refusal, demand_of
 from steelyard.model.resources import Resources
 
 GIB = 1 << 30
@@ -16,7 +16,7 @@ class FirstFit:
 
     def place(self, claim: Claim, table: NodeColumns, now_s: float) -> Placement | Refusal:
         """First fit."""
-        demand = Demand.of(claim.demand)
+        demand = demand_of(claim.demand)
         preferred = [table.row_of[each] for each in claim.preferred_nodes if each in table.row_of]
         for row in (*preferred, *table.rows()):
             devices = [at for at, free in enumerate(table.devices[row]) if free >= demand.share]

@@ -59,3 +59,12 @@ class AccountingOrdering(Protocol):
     def observe_use(self, job: QueuedJob, ran_s: float, now_s: float) -> None:
         """`job` held its places for `ran_s` seconds up to now."""
         ...
+
+
+@runtime_checkable
+class LearningOrdering(Protocol):
+    """A policy that learns from ends; the caller reports each job that ended well."""
+
+    def observe_end(self, job: QueuedJob, ran_s: float, now_s: float) -> None:
+        """`job` ended after `ran_s` seconds of work, over all its attempts."""
+        ...

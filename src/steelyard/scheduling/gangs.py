@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from steelyard.cluster.node_table import NodeTable
 from steelyard.model.job import QueuedJob
-from steelyard.model.placement_policy import Claim, Demand, Placement, PlacementPolicy, Refusal
+from steelyard.model.placement_policy import Claim, Demand, Placement, PlacementPolicy, Refusal, demand_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def fits_empty(claims: Sequence[Claim], table: NodeTable) -> tuple[str, float]:
     """
     kinds: dict[Demand, list[Claim]] = {}
     for claim in claims:
-        kinds.setdefault(Demand.of(claim.demand), []).append(claim)
+        kinds.setdefault(demand_of(claim.demand), []).append(claim)
     for demand, alike in kinds.items():
         room = 0
         for row in table.rows():

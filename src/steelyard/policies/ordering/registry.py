@@ -9,6 +9,7 @@ from steelyard.model.ordering_policy import OrderingPolicy
 from steelyard.policies.ordering.deadline import EarliestDeadline
 from steelyard.policies.ordering.fair_share import FairShare
 from steelyard.policies.ordering.fifo import Fifo
+from steelyard.policies.ordering.learned_index import LearnedIndex
 from steelyard.policies.ordering.least_attained import LeastAttained
 from steelyard.policies.ordering.priority import Priority
 from steelyard.policies.ordering.shortest_predicted import ShortestPredicted
@@ -23,6 +24,7 @@ ORDERINGS: dict[str, Callable[[], OrderingPolicy]] = {
     "shortest-service": lambda: ShortestPredicted(by_service=True),
     "shortest-remaining": lambda: ShortestPredicted(preemptive=True),
     "least-attained": LeastAttained,
+    "learned-index": LearnedIndex,
     "fair-share": FairShare,
     "deadline": EarliestDeadline,
 }
@@ -35,6 +37,7 @@ ORDERING_SUMMARIES: dict[str, str] = {
     "shortest-service": "least predicted GPU-seconds first",
     "shortest-remaining": "least predicted time left first, running jobs are preempted",
     "least-attained": "fewest GPU-seconds attained first, running jobs are preempted (Tiresias)",
+    "learned-index": "likeliest to end soon by what was learned of its kind, running jobs are preempted",
     "fair-share": "the tenant of least dominant share first, its past use counting too",
     "deadline": "earliest deadline first, lost jobs last",
 }

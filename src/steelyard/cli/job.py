@@ -4,10 +4,9 @@ import time
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 
-from steelyard.cli.jobs_argument import client_of, print_json, span, with_json, with_state
+from steelyard.cli.jobs_argument import client_of, console, print_json, span, with_json, with_state
 
 
 @click.command()
@@ -20,24 +19,26 @@ def job(job_id: str, state: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(view)
         return
-    console = Console(highlight=False)
-    console.print(f"job {view['job']} ({view['name']}): {view['state']}, {view['done']}/{view['tasks']} done")
-    console.print(f"  command   {' '.join(view['command'])}")
+    terminal = console()
+    terminal.print(
+        f"job {view['job']} ({view['name']}): {view['state']}, {view['done']}/{view['tasks']} done"
+    )
+    terminal.print(f"  command   {' '.join(view['command'])}")
     wants = ", ".join(f"{name} {value:g}" for name, value in view["demand"].items() if value)
-    console.print(f"  wants     {wants or 'nothing in particular'}")
+    terminal.print(f"  wants     {wants or 'nothing in particular'}")
     for each in view["task_views"][:50]:
         where = f" on {each['node']}" if each["node"] else ""
-        console.print(
+        terminal.print(
             f"  task {each['task']}  {each['state']}{where}, attempt {each['epoch']}, "
             f"ran {span(each['ran_s'])}, "
             f"{each['failures']} failures, {each['losses']} losses, {each['moves']} moves"
         )
         if "waits" in each:
-            console.print(f"    waits: {each['waits']['why']}")
+            terminal.print(f"    waits: {each['waits']['why']}")
             if each["waits"].get("feasible_in_s") is not None:
-                console.print(f"    nearest feasible time: in {span(each['waits']['feasible_in_s'])}")
+                terminal.print(f"    nearest feasible time: in {span(each['waits']['feasible_in_s'])}")
     timeline = Table("time", "task", "attempt", "node", "became", "because")
     for each in view["timeline"][-200:]:
         at = time.strftime("%H:%M:%S", time.localtime(each["wall_s"]))
         timeline.add_row(at, each["task"], str(each["epoch"]), each["node"], each["after"], each["reason"])
-    console.print(timeline)
+    terminal.print(timeline)

@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 
-from steelyard.cli.jobs_argument import ago, client_of, print_json, span, with_json, with_state
+from steelyard.cli.jobs_argument import ago, client_of, console, print_json, span, with_json, with_state
 from steelyard.model.job_record import TaskState
 
 
@@ -33,7 +32,7 @@ def jobs(state: Path | None, as_json: bool, limit: int, only: str | None) -> Non
             f"{ago(row['submitted_wall_s'])} ago",
             row["reason"][:60],
         )
-    console = Console(highlight=False)
-    console.print(table)
+    terminal = console()
+    terminal.print(table)
     states = ", ".join(f"{count} {name}" for name, count in answer["task_states"].items())
-    console.print(f"{len(answer['jobs'])} of {answer['total']} jobs; tasks: {states or 'none'}")
+    terminal.print(f"{len(answer['jobs'])} of {answer['total']} jobs; tasks: {states or 'none'}")

@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
-from steelyard.cli.jobs_argument import amount, client_of, print_json, with_json, with_state
+from steelyard.cli.jobs_argument import amount, client_of, console, print_json, with_json, with_state
 
 
 @click.command()
@@ -19,7 +18,7 @@ def nodes(state: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(answer["nodes"])
         return
-    Console(highlight=False).print(node_table(answer["nodes"]))
+    console().print(node_table(answer["nodes"]))
 
 
 def node_table(rows: list[dict[str, Any]]) -> Table:

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from steelyard.cli.jobs_argument import client_of, print_json, span, with_json, with_state
+from steelyard.cli.jobs_argument import client_of, console, print_json, span, with_json, with_state
 from steelyard.cli.nodes import node_table
 
 
@@ -27,11 +27,11 @@ def top(state: Path | None, as_json: bool, once: bool, interval: float) -> None:
     if as_json:
         print_json(answer)
         return
-    console = Console(highlight=False)
+    terminal = console()
     if once or not sys.stdout.isatty():
-        console.print(page(answer))
+        terminal.print(page(answer))
         return
-    with Live(page(answer), console=console, screen=True, auto_refresh=False) as live:
+    with Live(page(answer), console=terminal, screen=True, auto_refresh=False) as live:
         while True:
             time.sleep(interval)
             live.update(page(client.ask("top")), refresh=True)

@@ -47,7 +47,7 @@ class RetryTable(msgspec.Struct, forbid_unknown_fields=True):
     max_losses: int = 20
     first_delay: Amount = 1.0
     max_delay: Amount = 60.0
-    no_retry_exit_codes: list[int] = [2]
+    no_retry_exit_codes: tuple[int, ...] = (2,)
 
 
 class JobTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -228,7 +228,7 @@ def _retry(table: RetryTable) -> RetryRules:
         max_losses=table.max_losses,
         first_delay_s=seconds_of(table.first_delay, "first_delay"),
         max_delay_s=seconds_of(table.max_delay, "max_delay"),
-        no_retry_exit_codes=tuple(table.no_retry_exit_codes),
+        no_retry_exit_codes=table.no_retry_exit_codes,
     )
 
 

@@ -189,6 +189,6 @@ def _labelled(node: Node) -> Node:
 
 
 def _sentence(place: Placement, backfilled: bool) -> str:
-    rest = "".join(f", {node_id} {score:.3g}" for node_id, score in place.alternatives[:4])
+    rest = "".join(f", {node_id} {score + 0.0:.3g}" for node_id, score in place.alternatives[:4])
     early = "; ahead of the first in the queue, without delaying it" if backfilled else ""
-    return f"placed on {place.node_id} by {place.reason} (score {place.score:.3g}{rest}){early}"
+    return f"placed on {place.node_id} by {place.reason} (score {place.score + 0.0:.3g}{rest}){early}"

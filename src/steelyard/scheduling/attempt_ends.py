@@ -15,7 +15,7 @@ def after_end(turn: Turn, task: TaskRecord, event: AttemptEnded) -> None:
     """The process is gone, and we know how."""
     if event.exit_code is None:
         after_loss(turn, task, event.reason or "nobody knows how it ended")
-    elif event.exit_code == 0 and not event.asked_to_stop:
+    elif event.exit_code == 0 and not event.asked_to_stop and not _was_to_leave(turn, task, event):
         turn.release(task, TaskState.DONE, "finished", exit_code=0)
         _after_final(turn, task)
     elif _was_to_leave(turn, task, event):

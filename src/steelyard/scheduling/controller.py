@@ -134,7 +134,7 @@ def _placed(turn: Turn, event: Placed) -> None:
     if job is None or not tasks:
         return
     for task in tasks:
-        if task is None or task.state is not TaskState.QUEUED or turn.state.what_blocks(task):
+        if task is None or not _may_start(job, task) or turn.state.what_blocks(task):
             return
     if not all(turn.state.takes_tasks(seat.node_id) for seat in event.seats.values()):
         return
@@ -145,8 +145,14 @@ def _placed(turn: Turn, event: Placed) -> None:
         turn.start(turn.state.tasks[task_id], seat, event.why.get(task_id) or f"placed on {seat.node_id}")
 
 
+def _may_start(job: JobRecord, task: TaskRecord) -> bool:
+    """Whether it waits; a member that finished starts again with its gang."""
+    in_gang = job.specification.gang and not task.is_reduce
+    return task.state is TaskState.QUEUED or (in_gang and task.state is TaskState.DONE)
+
+
 def _is_whole(turn: Turn, job: JobRecord, event: Placed) -> bool:
-    """Whether a plan for a gang seats every member that is not done, or is its reduce step alone."""
+    """Whether a plan for a gang seats every member, or is for its reduce step alone."""
     members = [task for task in turn.state.tasks_of(job.job_id) if not task.is_reduce]
     seated = {task_id for task_id in event.seats if not turn.state.tasks[task_id].is_reduce}
     return not seated or seated == {task.task_id for task in members}

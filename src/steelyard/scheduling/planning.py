@@ -6,6 +6,7 @@ Cost: one change touches one unit; a round is the planner's.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 
 from steelyard.cluster.node_table import NodeTable
 from steelyard.model.controller_event import Event, MoveOrdered, Placed, Preempted
@@ -78,20 +79,21 @@ class Planning:
 
     def _reserve(self, task: TaskRecord) -> None:
         """Hold exactly the seats that the task has."""
-        for suffix, seat in (("", task.seat), (TARGET_SUFFIX, task.target)):
-            name = task.task_id + suffix
+        seats = {task.task_id: task.seat, task.task_id + TARGET_SUFFIX: task.target}
+        missing: dict[str, Seat] = {}
+        # Give back before taking: a task that moved in takes what was held for it as its target.
+        for name, seat in seats.items():
             held = self.table.reservations.get(name)
             if held is not None and (seat is None or (held.node_id, held.devices) != _place(seat)):
                 self.table.release(name)
                 held = None
             if held is None and seat is not None and seat.node_id in self.table.row_of:
-                claim = claim_of(self._state, task, self.table, suffix)
-                placement = Placement(seat.node_id, seat.devices, 0.0, "held")
-                try:
-                    self.table.reserve(placement, claim)
-                except ValueError:
-                    # The node shrank since. It runs on; the table says that nothing is free, which is true.
-                    continue
+                missing[name] = seat
+        for name, seat in missing.items():
+            claim = claim_of(self._state, task, self.table, name.removeprefix(task.task_id))
+            # It may not fit when the node shrank since. It runs on; that nothing is free there is true.
+            with suppress(ValueError):
+                self.table.reserve(Placement(seat.node_id, seat.devices, 0.0, "held"), claim)
 
     # --- nodes --------------------------------------------------------------------------------------------
 
@@ -137,8 +139,7 @@ class Planning:
             for each in self.last.preemptions
             if each.job_id in self._running
         ]
-        # One that waits for others to leave is planned again when they have.
-        events += [self._placed(start) for start in self.last.starts.values() if not start.after]
+        events += [self._placed(start) for start in self._fitting(self.last.starts.values())]
         events += [
             MoveOrdered(
                 task_id=move.task_id, target=Seat(move.to.node_id, move.to.devices), reason=move.reason
@@ -146,6 +147,27 @@ class Planning:
             for move in self.last.moves
         ]
         return events
+
+    def _fitting(self, starts: Iterable[Start]) -> list[Start]:
+        """Those for which there is room now; the others wait for somebody to leave and are planned again.
+
+        Not only those with `after`: a later start may sit in what the victims of an earlier one leave.
+        """
+        mark = self.table.begin_trial()
+        fitting = []
+        for start in starts:
+            claims = {claim.task_id: claim for claim in self.queue.jobs[start.job_id].claims}
+            before = self.table.begin_trial()
+            try:
+                for name, place in start.placements.items():
+                    self.table.reserve(place, claims[name])
+            except ValueError:
+                self.table.roll_back(before)
+            else:
+                self.table.accept()
+                fitting.append(start)
+        self.table.roll_back(mark)
+        return fitting
 
     def _placed(self, start: Start) -> Placed:
         first = next(iter(start.placements))

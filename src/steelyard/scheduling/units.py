@@ -57,7 +57,12 @@ def claim_of(
 def queued_unit(state: ControllerState, unit: str, table: NodeTable) -> QueuedJob | None:
     """The unit as one that waits; None when it does not, or must not be planned yet."""
     tasks = tasks_of_unit(state, unit)
-    if any(task.state is not TaskState.QUEUED or state.what_blocks(task) for task in tasks):
+    # A gang that was interrupted when some had finished starts again with all of them.
+    if not any(task.state is TaskState.QUEUED for task in tasks):
+        return None
+    if any(task.state not in (TaskState.QUEUED, TaskState.DONE) for task in tasks):
+        return None
+    if any(state.what_blocks(task) for task in tasks):
         return None
     job = state.jobs[tasks[0].job_id]
     if job.specification.max_parallel and not _has_turn(state, job, tasks[0]):

@@ -14,6 +14,7 @@ another writer took over: stop, never try to sync again, since the kernel may ha
 """
 
 import contextlib
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ import msgspec
 from steelyard.model.errors import SteelyardError
 from steelyard.model.job_record import JobRecord, NodeRecord, TaskRecord, Transition
 from steelyard.model.job_specification import JobSpecification
+from steelyard.runtime.process_identity import ProcessIdentity, identify
 from steelyard.scheduling.controller_state import Changes, ControllerState
 
 SCHEMA = """
@@ -95,11 +97,17 @@ class Journal:
         """Become the writer, when nobody else's lease stands. The term rises by one."""
         with self._transaction(None):
             same_boot = self._meta("lease_boot", "") == boot_id()
-            if same_boot and float(self._meta("lease_until_s", 0.0)) > boot_time_s():
+            holder = ProcessIdentity(int(self._meta("holder_pid", 0)), int(self._meta("holder_ticks", 0)))
+            stands = float(self._meta("lease_until_s", 0.0)) > boot_time_s()
+            # A holder that is seen to be dead writes no more, whatever is left of its lease.
+            if same_boot and stands and holder.exists and holder.pid != os.getpid():
                 return False
             self.term = int(self._meta("term", 0)) + 1
             self._put_meta("term", self.term)
             self._put_meta("lease_boot", boot_id())
+            own = identify(os.getpid())
+            self._put_meta("holder_pid", os.getpid())
+            self._put_meta("holder_ticks", own.ticks if own is not None else 0)
             self._put_meta("lease_until_s", boot_time_s() + lease_s)
         return True
 

@@ -70,6 +70,9 @@ class JobsClient:
             raise ConnectionResetError(0, "it hung up")
         return answer
 
+    def __del__(self) -> None:
+        self.close()
+
     def close(self) -> None:
         """Hang up."""
         with suppress(OSError):

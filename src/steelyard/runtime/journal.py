@@ -100,7 +100,7 @@ class Journal:
             holder = ProcessIdentity(int(self._meta("holder_pid", 0)), int(self._meta("holder_ticks", 0)))
             stands = float(self._meta("lease_until_s", 0.0)) > boot_time_s()
             # A holder that is seen to be dead writes no more, whatever is left of its lease.
-            if same_boot and stands and holder.exists and holder.pid != os.getpid():
+            if same_boot and stands and holder.exists:
                 return False
             self.term = int(self._meta("term", 0)) + 1
             self._put_meta("term", self.term)

@@ -74,6 +74,7 @@ class _Round:
         self.head: QueuedJob | None = None
         self.reservation: HeadReservation | None = None
         self.tried_behind = 0
+        self.hopeless_shapes: set[tuple[object, ...]] = set()
         self.refused_beside: dict[tuple[object, ...], GangRefusal] = {}
         self._listed: list[RunningJob] | None = None
         self._preemptor: Preemptor | None = None
@@ -128,7 +129,11 @@ class _Round:
     def _over(self) -> bool:
         if self.head is None:
             return False
-        return self.options.backfill == "none" or self.tried_behind >= self.options.backfill_depth
+        if self.options.backfill == "none" or self.tried_behind >= self.options.backfill_depth:
+            return True
+        if self.options.explain or not isinstance(self.queue, JobQueue) or self.options.quotas:
+            return False
+        return len(self.hopeless_shapes) >= len(self.queue.shapes)
 
     def _within_quota(self, job: QueuedJob, borrowing: bool) -> bool:
         """Whether the job may be tried now; a job that must never be notes why it waits."""
@@ -198,6 +203,11 @@ class _Round:
             self._become_head(job, refusal)
         elif self.options.backfill != "greedy" or not self._preempt_for(job):
             self._wait(job, refusal, behind=self.head.job_id)
+            self._note_hopeless(job)
+
+    def _note_hopeless(self, job: QueuedJob) -> None:
+        if self.options.backfill == "greedy" and self._preemptor and self._preemptor.hopeless(job.shape):
+            self.hopeless_shapes.add(job.shape)
 
     def _become_head(self, job: QueuedJob, refusal: GangRefusal) -> None:
         resource, missing = self.memory.lack_of_empty(job, self.table)
@@ -207,6 +217,7 @@ class _Round:
         if self._preempt_for(job):
             return
         self.head = job
+        self._note_hopeless(job)
         if self.options.backfill == "easy":
             self.reservation = reserve_head(
                 job, self._running_now(), self.search, lambda each: self.now_s + self._left_s(each)

@@ -26,7 +26,7 @@ class JobQueue:
         self.shapes: dict[tuple[object, ...], int] = {}
         self._sorted: list[tuple[Key, str]] = []
         self._keys: dict[str, Key] = {}
-        self._holding: dict[str, QueuedJob] = {}
+        self.holding: dict[str, QueuedJob] = {}
         for job in jobs:
             self.add(job)
 
@@ -51,7 +51,7 @@ class JobQueue:
         self.jobs[job.job_id] = job
         self.shapes[job.shape] = self.shapes.get(job.shape, 0) + 1
         if job.kept:
-            self._holding[job.job_id] = job
+            self.holding[job.job_id] = job
         if self._steady is not None:
             key = self._steady.steady_key(job)
             self._keys[job.job_id] = key
@@ -63,7 +63,7 @@ class JobQueue:
         self.shapes[job.shape] -= 1
         if not self.shapes[job.shape]:
             del self.shapes[job.shape]
-        self._holding.pop(job_id, None)
+        self.holding.pop(job_id, None)
         if self._steady is not None:
             entry = (self._keys.pop(job_id), job_id)
             del self._sorted[bisect_left(self._sorted, entry)]
@@ -76,10 +76,10 @@ class JobQueue:
             return
         if self._steady.epoch != self._epoch:
             self._sort_again(self._steady)
-        if self._holding:
-            yield from self.ordering.ranked(list(self._holding.values()), view, now_s)
+        if self.holding:
+            yield from self.ordering.ranked(list(self.holding.values()), view, now_s)
         for _, job_id in self._sorted:
-            if job_id not in self._holding:
+            if job_id not in self.holding:
                 yield self.jobs[job_id]
 
     def _sort_again(self, steady: SteadyOrdering) -> None:

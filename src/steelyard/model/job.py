@@ -115,7 +115,7 @@ class RunningJob:
         if expected_s is None:
             return unknown_s
         ran_s = now_s - self.started_s
-        return expected_s - ran_s if ran_s < 0.9 * expected_s else max(0.1 * expected_s, ran_s - expected_s)
+        return expected_s - ran_s if ran_s < expected_s else max(0.1 * expected_s, ran_s - expected_s)
 
 
 def total_demand(claims: tuple[Claim, ...]) -> Resources:

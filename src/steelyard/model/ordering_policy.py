@@ -47,6 +47,11 @@ class OrderingPolicy(Protocol):
 class SteadyOrdering(Protocol):
     """A policy whose keys do not change while a job waits, so that a sorted queue stays sorted."""
 
+    @property
+    def epoch(self) -> int | None:
+        """Keys stay as they are while this stays the same; None when they may change at any time."""
+        ...
+
     def steady_key(self, job: QueuedJob) -> Key:
         """Where the job stands, as long as it waits."""
         ...

@@ -14,7 +14,7 @@ from steelyard.model.ordering_policy import ClusterView
 from steelyard.model.placement_policy import Placement
 from steelyard.model.resources import Resources
 from steelyard.scheduling.backfill import HeadReservation, reserve_head
-from steelyard.scheduling.gangs import GangRefusal, GangSearch
+from steelyard.scheduling.gangs import GangRefusal, GangSearch, release
 from steelyard.scheduling.memory import RoundMemory
 from steelyard.scheduling.moves import planned_moves
 from steelyard.scheduling.options import PlanOptions
@@ -68,12 +68,14 @@ class _Round:
         self.memory = memory or RoundMemory()
         self.memory.refresh(table)
         self.starts: dict[str, Start] = {}
+        self.started: list[RunningJob] = []
         self.preemptions: list[Preemption] = []
         self.waits: dict[str, Wait] = {}
         self.releases: dict[str, str] = {}
         self.head: QueuedJob | None = None
         self.reservation: HeadReservation | None = None
         self.tried_behind = 0
+        self.hopeless_shapes: set[tuple[object, ...]] = set()
         self.refused_beside: dict[tuple[object, ...], GangRefusal] = {}
         self._listed: list[RunningJob] | None = None
         self._preemptor: Preemptor | None = None
@@ -82,6 +84,7 @@ class _Round:
 
     def decide(self) -> Plan:
         """Look at the queue, then at what should move."""
+        self._finish_gangs()
         borrowers = self._consider_all(self._ordered())
         if borrowers:
             self._consider_all(iter(borrowers), borrowing=True)
@@ -116,6 +119,8 @@ class _Round:
         for job in jobs:
             if self._over():
                 break
+            if job.kept:
+                continue  # looked at before
             if self.options.quotas and not self._within_quota(job, borrowing):
                 if job.job_id not in self.waits:
                     borrowers.append(job)
@@ -128,7 +133,11 @@ class _Round:
     def _over(self) -> bool:
         if self.head is None:
             return False
-        return self.options.backfill == "none" or self.tried_behind >= self.options.backfill_depth
+        if self.options.backfill == "none" or self.tried_behind >= self.options.backfill_depth:
+            return True
+        if self.options.explain or not isinstance(self.queue, JobQueue) or self.options.quotas:
+            return False
+        return len(self.hopeless_shapes) >= len(self.queue.shapes)
 
     def _within_quota(self, job: QueuedJob, borrowing: bool) -> bool:
         """Whether the job may be tried now; a job that must never be notes why it waits."""
@@ -138,18 +147,49 @@ class _Round:
             return False
         return borrowing or not self.book.over(job)[0]
 
+    def _finish_gangs(self) -> None:
+        """Gangs whose survivors hold places come first: others wait for what they hold.
+
+        Where no rest is found and the time for it is over, the last of them gives way, and the others are
+        tried again.
+        """
+        waiting = [job for job in self._ordered() if job.kept] if self._holding() else []
+        while waiting:
+            refused: dict[str, GangRefusal] = {}
+            for job in waiting:
+                found = self.search.reserve(job, self.options.slow_nodes(job))
+                if isinstance(found, GangRefusal):
+                    refused[job.job_id] = found
+                else:
+                    self._start(job, found)
+            waiting = [job for job in waiting if job.job_id in refused]
+            expired = [job for job in waiting if self.now_s >= job.kept_until_s]
+            for job in waiting:
+                self._wait(job, refused[job.job_id])
+            if not expired:
+                return
+            last = expired[-1]
+            release(self.table, last.kept)
+            self.memory.forget()
+            self.releases[last.job_id] = f"no place for the rest: {refused[last.job_id].refusal.sentence}"
+            waiting.remove(last)
+
+    def _holding(self) -> bool:
+        if isinstance(self.queue, JobQueue):
+            return bool(self.queue.holding)
+        return any(job.kept for job in self.queue)
+
     # --- one job ------------------------------------------------------------------------------------------
 
     def _consider(self, job: QueuedJob) -> None:
-        refusal = None if job.kept else self._known_refusal(job)
+        refusal = self._known_refusal(job)
         if refusal is None:
             found = self._places(job)
             if not isinstance(found, GangRefusal):
                 self._start(job, found)
                 return
             refusal = found
-            if not job.kept:
-                self._remember(job, refusal)
+            self._remember(job, refusal)
         self._refused(job, refusal)
 
     def _known_refusal(self, job: QueuedJob) -> GangRefusal | None:
@@ -183,6 +223,7 @@ class _Round:
 
     def _start(self, job: QueuedJob, places: Mapping[str, Placement], after: tuple[str, ...] = ()) -> None:
         self.book.charge(job)
+        self.started.append(RunningJob(job=job, placements=places, started_s=self.now_s))
         self.starts[job.job_id] = Start(
             job_id=job.job_id,
             placements=places,
@@ -192,12 +233,15 @@ class _Round:
         )
 
     def _refused(self, job: QueuedJob, refusal: GangRefusal) -> None:
-        if job.kept and self.now_s >= job.kept_until_s:
-            self.releases[job.job_id] = f"the rest of the gang finds no place: {refusal.refusal.sentence}"
         if self.head is None:
             self._become_head(job, refusal)
         elif self.options.backfill != "greedy" or not self._preempt_for(job):
             self._wait(job, refusal, behind=self.head.job_id)
+            self._note_hopeless(job)
+
+    def _note_hopeless(self, job: QueuedJob) -> None:
+        if self.options.backfill == "greedy" and self._preemptor and self._preemptor.hopeless(job.shape):
+            self.hopeless_shapes.add(job.shape)
 
     def _become_head(self, job: QueuedJob, refusal: GangRefusal) -> None:
         resource, missing = self.memory.lack_of_empty(job, self.table)
@@ -207,9 +251,13 @@ class _Round:
         if self._preempt_for(job):
             return
         self.head = job
+        self._note_hopeless(job)
         if self.options.backfill == "easy":
             self.reservation = reserve_head(
-                job, self._running_now(), self.search, lambda each: self.now_s + self._left_s(each)
+                job,
+                [*self._running_now(), *self.started],
+                self.search,
+                lambda each: self.now_s + self._left_s(each),
             )
         self._wait(job, refusal, feasible_s=self.reservation.at_s if self.reservation else None)
 

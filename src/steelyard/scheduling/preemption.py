@@ -28,6 +28,8 @@ class Preemptor:
     book: QuotaBook
     now_s: float
     taken: set[str] = field(default_factory=set)
+    exhausted: bool = False
+    _stopping: list[RunningJob] | None = None
     _hopeless: dict[tuple[object, ...], Key] = field(default_factory=dict)
     _ranked: list[tuple[Key, RunningJob]] | None = None
 
@@ -36,15 +38,19 @@ class Preemptor:
     ) -> tuple[Mapping[str, Placement], list[RunningJob]] | None:
         """Places for the job, reserved, and who must leave for it, released; None if nobody may be asked."""
         room = self.options.max_preemptions - len(self.taken)
-        if self.options.preemption == "never" or room <= 0:
+        if self.exhausted or not self._may_preempt or room <= 0:
+            self.exhausted = True
             return None
         key = self.options.ordering.queued_key(job, self.now_s)
         if job.shape in self._hopeless and self._hopeless[job.shape] <= key:
             return None
-        stopping = [each for each in self.running if each.stopping]
-        if stopping and _fits(job, stopping, search):
+        if self._stopping is None:
+            self._stopping = [each for each in self.running if each.stopping]
+        if self._stopping and _fits(job, self._stopping, search):
             return None  # they make room already
         candidates = self._candidates(job, key)
+        if not candidates and not self.book.quotas:
+            self.exhausted = True  # jobs come in order: nobody later stands before more of them
         found = _least(job, candidates, search, room) if candidates else None
         if found is None:
             self._hopeless[job.shape] = key
@@ -58,6 +64,14 @@ class Preemptor:
         if self._may_order and self._behind(victim, self.options.ordering.queued_key(job, self.now_s)):
             return "it stands behind by the ordering"
         return f"tenant {victim.job.tenant!r} borrows what tenant {job.tenant!r} is promised"
+
+    def hopeless(self, shape: tuple[object, ...]) -> bool:
+        """Whether no later job of this shape can be made room for."""
+        return self.exhausted or shape in self._hopeless
+
+    @property
+    def _may_preempt(self) -> bool:
+        return self._may_order or (self.options.preemption != "never" and bool(self.book.quotas))
 
     @property
     def _may_order(self) -> bool:

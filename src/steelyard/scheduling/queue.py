@@ -1,9 +1,9 @@
 """The waiting jobs, kept in the order of a policy.
 
 A policy whose keys do not change while a job waits gets a sorted list, so that a round looks at the first
-jobs and never sorts; any other policy ranks the queue each round. Gangs whose survivors hold places stand
-before all others, in the policy's order: they hold what others wait for, so they end first or give it back
-(volcano#5805 shows what happens else).
+jobs and sorts only when the policy has learned something; any other policy ranks the queue each round. Gangs
+whose survivors hold places stand before all others, in the policy's order: they hold what others wait for, so
+they end first or give it back (volcano#5805 shows what happens else).
 Cost: adding and removing is a binary search and a shift in memory.
 """
 
@@ -20,10 +20,13 @@ class JobQueue:
     def __init__(self, ordering: OrderingPolicy, jobs: Iterable[QueuedJob] = ()) -> None:
         self.ordering = ordering
         self.jobs: dict[str, QueuedJob] = {}
-        self._steady = ordering if isinstance(ordering, SteadyOrdering) else None
+        steady = ordering if isinstance(ordering, SteadyOrdering) else None
+        self._steady = steady if steady is not None and steady.epoch is not None else None
+        self._epoch = steady.epoch if steady is not None else None
+        self.shapes: dict[tuple[object, ...], int] = {}
         self._sorted: list[tuple[Key, str]] = []
         self._keys: dict[str, Key] = {}
-        self._holding: dict[str, QueuedJob] = {}
+        self.holding: dict[str, QueuedJob] = {}
         for job in jobs:
             self.add(job)
 
@@ -46,8 +49,9 @@ class JobQueue:
         if job.job_id in self.jobs:
             self.remove(job.job_id)
         self.jobs[job.job_id] = job
+        self.shapes[job.shape] = self.shapes.get(job.shape, 0) + 1
         if job.kept:
-            self._holding[job.job_id] = job
+            self.holding[job.job_id] = job
         if self._steady is not None:
             key = self._steady.steady_key(job)
             self._keys[job.job_id] = key
@@ -56,7 +60,10 @@ class JobQueue:
     def remove(self, job_id: str) -> QueuedJob:
         """Take out a job. Raises KeyError when it is not there."""
         job = self.jobs.pop(job_id)
-        self._holding.pop(job_id, None)
+        self.shapes[job.shape] -= 1
+        if not self.shapes[job.shape]:
+            del self.shapes[job.shape]
+        self.holding.pop(job_id, None)
         if self._steady is not None:
             entry = (self._keys.pop(job_id), job_id)
             del self._sorted[bisect_left(self._sorted, entry)]
@@ -67,11 +74,18 @@ class JobQueue:
         if self._steady is None:
             yield from in_order(list(self.jobs.values()), self.ordering, view, now_s)
             return
-        if self._holding:
-            yield from self.ordering.ranked(list(self._holding.values()), view, now_s)
+        if self._steady.epoch != self._epoch:
+            self._sort_again(self._steady)
+        if self.holding:
+            yield from self.ordering.ranked(list(self.holding.values()), view, now_s)
         for _, job_id in self._sorted:
-            if job_id not in self._holding:
+            if job_id not in self.holding:
                 yield self.jobs[job_id]
+
+    def _sort_again(self, steady: SteadyOrdering) -> None:
+        self._epoch = steady.epoch
+        self._keys = {job_id: steady.steady_key(job) for job_id, job in self.jobs.items()}
+        self._sorted = sorted((key, job_id) for job_id, key in self._keys.items())
 
 
 def in_order(

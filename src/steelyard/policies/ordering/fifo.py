@@ -17,6 +17,11 @@ class Fifo:
 
     preemptive: bool = False
 
+    @property
+    def epoch(self) -> int | None:
+        """Keys of waiting jobs never change."""
+        return 0
+
     def steady_key(self, job: QueuedJob) -> Key:
         """Time of submission, then name."""
         return (job.submitted_s, job.job_id)

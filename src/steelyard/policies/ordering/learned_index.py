@@ -24,6 +24,7 @@ from steelyard.policies.history import (
     GroupKey,
     bucket_of,
     bucket_span_s,
+    keys,
 )
 
 
@@ -39,10 +40,26 @@ class LearnedIndex:
     levels_a_doubling: float = 1.0
     preemptive: bool = True
     _tables: dict[GroupKey, tuple[int, list[float]]] = field(default_factory=dict)
+    _epoch: int = 0
 
     def observe_end(self, job: QueuedJob, ran_s: float, now_s: float) -> None:
         """A job ended well after `ran_s` seconds of work in all."""
         self.history.observe(job.user, job.name, job.gpus, ran_s, now_s)
+        for _, key in keys(job.user, job.name, job.gpus):
+            group = self.history.groups[key]
+            made = self._tables.get(key)
+            if group.version == self.history.min_samples or (made and group.version >= 1.1 * made[0]):
+                self._tables[key] = (group.version, index_costs_s(group))
+                self._epoch += 1
+
+    @property
+    def epoch(self) -> int | None:
+        """Grows when what was learned has changed some key."""
+        return self._epoch
+
+    def steady_key(self, job: QueuedJob) -> Key:
+        """Level of the index, then time of submission, then name."""
+        return (self._level(job, job.attained_gpu_s / job.width), job.submitted_s, job.job_id)
 
     def queued_key(self, job: QueuedJob, now_s: float) -> Key:
         """Level of the index: smaller is better."""
@@ -54,7 +71,7 @@ class LearnedIndex:
 
     def ranked(self, queue: Sequence[QueuedJob], view: ClusterView, now_s: float) -> list[QueuedJob]:
         """Best index first."""
-        return sorted(queue, key=lambda job: (*self.queued_key(job, now_s), job.submitted_s, job.job_id))
+        return sorted(queue, key=self.steady_key)
 
     def _level(self, job: QueuedJob, ran_s: float) -> int:
         found = self.history.group_of(job.user, job.name, job.gpus)
@@ -65,12 +82,9 @@ class LearnedIndex:
 
     def _table(self, key: GroupKey, group: Durations) -> list[float]:
         """Seconds for each chance of an end (1 / index), by bucket of time run."""
-        made = self._tables.get(key)
-        if made is not None and group.version < 1.1 * made[0]:
-            return made[1]
-        table = index_costs_s(group)
-        self._tables[key] = (group.version, table)
-        return table
+        if key not in self._tables:
+            self._tables[key] = (group.version, index_costs_s(group))
+        return self._tables[key][1]
 
 
 def index_costs_s(group: Durations) -> list[float]:

@@ -47,6 +47,11 @@ class LeastAttained:
             return 0
         return 1 + math.floor(math.log(amount / self.first_level_gpu_s, self.base) + 1e-9)
 
+    @property
+    def epoch(self) -> int | None:
+        """Keys of waiting jobs never change, but where waiting promotes."""
+        return 0 if self.promote == math.inf else None
+
     def steady_key(self, job: QueuedJob) -> Key:
         """Level, then time of submission, then name: right as long as nobody is promoted."""
         return (self.level(job.attained_gpu_s, job.width), job.submitted_s, job.job_id)

@@ -29,6 +29,11 @@ class Priority:
         if not self.ageing_s > 0:
             raise ConfigError(f"ageing_s is {self.ageing_s}: it must be above 0 (3600 is the default)")
 
+    @property
+    def epoch(self) -> int | None:
+        """Keys of waiting jobs never change."""
+        return 0
+
     def steady_key(self, job: QueuedJob) -> Key:
         """Virtual time of submission, then the real one, then name."""
         if self.ageing_s == float("inf"):

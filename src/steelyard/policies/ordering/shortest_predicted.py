@@ -28,6 +28,11 @@ class ShortestPredicted:
     ageing: float = 0.0
     preemptive: bool = False
 
+    @property
+    def epoch(self) -> int | None:
+        """Keys of waiting jobs never change."""
+        return 0
+
     def steady_key(self, job: QueuedJob) -> Key:
         """Expected time or service, aged; then time of submission, then name."""
         return (self._cost(job) + self.ageing * job.submitted_s, job.submitted_s, job.job_id)

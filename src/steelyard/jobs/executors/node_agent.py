@@ -1,6 +1,7 @@
 """The agent of one local node: starts and ends attempts, measures, and outlives the controller.
 
-`python -m steelyard.jobs.executors.node_agent FOLDER`, with the declaration in FOLDER. One thread: a
+`python -m steelyard.jobs.executors.node_agent FOLDER [PID...]`, with the declaration in FOLDER; where
+processes are named, it ends all and leaves as soon as one of them is gone. One thread: a
 selector over its socket, controllers, and a pipe that wakes it when a child ends. Orders are obeyed
 by term (a former controller is told that it is fenced) and by epoch (a repeated order does nothing).
 Ends are written down before they are told, and told until acknowledged.
@@ -17,6 +18,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -36,7 +38,7 @@ from steelyard.jobs.executors.node_attempts import NodeAttempts
 from steelyard.jobs.executors.node_sampler import NodeSampler
 from steelyard.runtime.atomic_file import write_atomically
 from steelyard.runtime.local_socket import listen_at
-from steelyard.runtime.process_identity import identify
+from steelyard.runtime.process_identity import ProcessIdentity, identify
 
 TICK_S = 0.5  # also the interval of signs of life
 IDLE_LIMIT_S = 120.0
@@ -60,8 +62,9 @@ class Controller:
 class Agent:
     """The loop."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, lives_with: Sequence[ProcessIdentity] = ()) -> None:
         self.folder = folder
+        self.lives_with = lives_with
         node = msgspec.json.decode((folder / DECLARATION_NAME).read_bytes(), type=LocalNode)
         self.sampler = NodeSampler(node, folder)
         self.attempts = NodeAttempts(node, folder)
@@ -113,7 +116,7 @@ class Agent:
             self._flush(controller)
 
     def _look_whether_needed(self, now_s: float) -> None:
-        if not self.folder.exists():
+        if not self.folder.exists() or not all(each.exists for each in self.lives_with):
             self.attempts.stop_all(0.0, now_s)
             self.leaving = True
         elif self.controllers or not self.attempts.is_idle:
@@ -214,7 +217,9 @@ def main() -> int:
     become_reaper()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    agent = Agent(folder)
+    # One that is gone already is as good as one that goes at once.
+    lives_with = [identify(int(pid)) or ProcessIdentity(int(pid), 0) for pid in sys.argv[2:]]
+    agent = Agent(folder, lives_with)
     identity = identify(os.getpid())
     write_atomically(folder / IDENTITY_NAME, msgspec.json.encode(identity))
     agent.run()

@@ -20,6 +20,8 @@ environment: $(STAMP)  ## Make the virtual environment
 
 demo: $(STAMP)  ## Watch real traffic flow through a fleet while engines die
 	$(BIN)/steelyard demo --out out/demo
+	$(BIN)/steelyard demo jobs --out out/demo
+	$(BIN)/steelyard demo seed-math
 
 test: lint types arrows sizes unit  ## Everything that must hold before a change lands
 

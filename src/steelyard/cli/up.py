@@ -10,13 +10,16 @@ from random import Random
 import click
 
 from steelyard.cli.jobs_argument import with_state
+from steelyard.cluster.node_load import LoadRules
 from steelyard.jobs.client import JobsClient, NoService, state_folder
 from steelyard.jobs.declared_nodes import checked, parse_node, read_nodes, this_machine
 from steelyard.jobs.executors.local_node import LocalNode
+from steelyard.jobs.executors.ray import RayExecutor
 from steelyard.jobs.running import MakeExecutor, local_executor, run_service
 from steelyard.model.errors import ConfigError
 from steelyard.policies.ordering.registry import DEFAULT_ORDERING, ORDERINGS, make_ordering
 from steelyard.policies.placement.registry import PLACEMENTS
+from steelyard.policies.rebalancing.registry import REBALANCINGS, make_rebalancing
 from steelyard.policies.settings import PlacementSettings
 from steelyard.scheduling.options import BACKFILLS, PlanOptions
 
@@ -35,6 +38,14 @@ DETACHED_WAIT_S = 15.0
 @click.option("--placement", type=click.Choice([*PLACEMENTS]), default=DEFAULT_PLACEMENT, show_default=True)
 @click.option("--ordering", type=click.Choice([*ORDERINGS]), default=DEFAULT_ORDERING, show_default=True)
 @click.option("--backfill", type=click.Choice(BACKFILLS), default="easy", show_default=True)
+@click.option("--rebalancing", type=click.Choice([*REBALANCINGS]), default="hot-nodes", show_default=True)
+@click.option(
+    "--smoothing",
+    type=click.FloatRange(min=0),
+    default=5.0,
+    show_default=True,
+    help="Seconds over which measured load is averaged.",
+)
 @click.option("--standby", is_flag=True, help="Take over when the running service ends or dies.")
 @click.option("--detach", is_flag=True, help="Run in the background.")
 def up(
@@ -46,6 +57,8 @@ def up(
     placement: str,
     ordering: str,
     backfill: str,
+    rebalancing: str,
+    smoothing: float,
     standby: bool,
     detach: bool,
 ) -> None:
@@ -61,8 +74,11 @@ def up(
         ordering=make_ordering(ordering),
         placement=PLACEMENTS[placement](PlacementSettings(rng=Random(0))),
         backfill=backfill,
+        rebalancing=make_rebalancing(rebalancing),
     )
-    sys.exit(run_service(folder, _executor(executor, nodes, named, address), options, standby=standby))
+    make_executor = _executor(executor, nodes, named, address)
+    load = LoadRules(time_constant_s=smoothing)
+    sys.exit(run_service(folder, make_executor, options, load=load, standby=standby))
 
 
 def _executor(name: str, nodes: Path | None, named: tuple[str, ...], address: str) -> MakeExecutor:
@@ -70,6 +86,10 @@ def _executor(name: str, nodes: Path | None, named: tuple[str, ...], address: st
         return local_executor(_local_nodes(nodes, named))
     if nodes or named:
         raise ConfigError(f"--nodes and --node are for the local executor: {name} knows its own nodes")
+    if name == "ray":
+        if not address:
+            raise ConfigError("--executor ray needs --address HOST:PORT, of the head of the Ray cluster")
+        return lambda folder, term: RayExecutor(address, term, log_path=str(folder / "ray.log"))
     raise ConfigError(f"the {name} executor is not installed")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+from steelyard.cluster.node_load import LoadRules
 from steelyard.jobs.executor import Executor
 from steelyard.jobs.executors.local import LocalExecutor
 from steelyard.jobs.executors.local_node import LocalNode
@@ -34,6 +35,7 @@ def run_service(
     options: PlanOptions,
     rules: SuspicionRules | None = None,
     *,
+    load: LoadRules | None = None,
     standby: bool = False,
 ) -> int:
     """Serve until SIGTERM, SIGINT or a request to leave; tasks run on. Returns the exit code."""
@@ -43,7 +45,7 @@ def run_service(
     _take_over(journal, standby)
     executor = make_executor(folder, journal.term)
     try:
-        service = JobsService(journal, executor, options, folder, rules)
+        service = JobsService(journal, executor, options, folder, rules, load)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _leaver(service))
         server = JobsServer(service, folder / SOCKET_NAME)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from steelyard.cluster.node_load import LoadRules
 from steelyard.jobs.contract import LOOPBACK, start_order
 from steelyard.jobs.executor import Attempt, AttemptEvent, EventKind, Executor, NodeReport
 from steelyard.jobs.executor_thread import ExecutorThread, Observed
@@ -81,6 +82,7 @@ class JobsService:
         options: PlanOptions,
         folder: Path,
         rules: SuspicionRules | None = None,
+        load: LoadRules | None = None,
     ) -> None:
         self.folder = folder
         self.journal = journal
@@ -88,7 +90,7 @@ class JobsService:
         self.inbox: queue.SimpleQueue[Request | Observed | None] = queue.SimpleQueue()
         self.state = journal.load()
         self.planning = Planning(self.state, options)
-        self.watch = NodeWatch()
+        self.watch = NodeWatch(load)
         self.executor = ExecutorThread(executor, rules or SuspicionRules(), self.inbox.put)
         self._base_s = journal.now_s - time.monotonic()
         self._dirty = True

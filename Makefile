@@ -56,7 +56,7 @@ test-ray: $(STAMP)  ## The Ray executor on a real cluster of several raylets (in
 	STEELYARD_RAY_PYTHON=$(CURDIR)/.venvs/ray/bin/python $(BIN)/python -m pytest -rA tests/jobs/executors/test_ray.py
 
 test-slurm: $(STAMP)  ## The Slurm executor on a real slurmctld and several slurmd (needs slurm-wlm and munge, and root)
-	STEELYARD_SLURM=1 $(BIN)/python -m pytest -rA tests/jobs/executors/test_slurm_real.py
+	STEELYARD_SLURM=1 $(BIN)/python -m pytest -rA tests/jobs/executors/test_slurm.py
 
 test-torch: $(STAMP)  ## The PyTorch example (installs the CPU build beside, 1 GB)
 	test -x .venvs/torch/bin/python || { $(PYTHON) -m venv .venvs/torch && .venvs/torch/bin/pip install --quiet torch==2.13.0 numpy; }

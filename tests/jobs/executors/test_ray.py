@@ -3,13 +3,14 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.harness.attempts import events_until, has, is_alive, order, poll_for, silence_s, step
 from tests.harness.ray_cluster import PYTHON_VARIABLE, RayCluster, ray_cluster
 
-from steelyard.jobs.executor import Attempt, AttemptEvent, EventKind, ExecutorError, Liveness, StartOrder
+from steelyard.jobs.executor import Attempt, EventKind, ExecutorError, Liveness
 from steelyard.jobs.executors.ray import RayExecutor
 
 pytestmark = [
@@ -19,21 +20,6 @@ pytestmark = [
     pytest.mark.timeout(180),
     pytest.mark.xdist_group("ray"),
 ]
-# Counts in a file, one step a tick, and goes on from there; a child of its own tells when it was left behind.
-COUNTING = """
-import os, pathlib, signal, subprocess, sys, time
-file = pathlib.Path(os.environ["STEELYARD_CHECKPOINT_DIR"]) / "step"
-step = int(file.read_text()) if file.exists() else 0
-print("from", step, flush=True)
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-beat = pathlib.Path(os.environ["BEAT"] + str(os.getpid()))
-beating = "import pathlib, sys, time\\nwhile True: pathlib.Path(sys.argv[1]).touch(); time.sleep(0.05)"
-subprocess.Popen([sys.executable, "-c", beating, str(beat)])
-while True:
-    step += 1
-    file.with_suffix(".new").write_text(str(step)); file.with_suffix(".new").replace(file)
-    time.sleep(0.05)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -50,47 +36,6 @@ def executor(cluster: RayCluster) -> Iterator[RayExecutor]:
     each.close()
 
 
-def order(tmp_path: Path, node: str, epoch: int, *command: str, task: str = "t") -> StartOrder:
-    return StartOrder(
-        attempt=Attempt(task_id=task, epoch=epoch),
-        node_id=node,
-        command=command or (sys.executable, "-c", COUNTING),
-        environment={"STEELYARD_CHECKPOINT_DIR": str(tmp_path), "BEAT": str(tmp_path / f"beat-{epoch}-")},
-        log_path=str(tmp_path / f"log-{epoch}"),
-    )
-
-
-def events_until(
-    executor: RayExecutor, enough: Callable[[list[AttemptEvent]], bool], timeout_s: float = 20.0
-) -> list[AttemptEvent]:
-    seen: list[AttemptEvent] = []
-    until_s = time.monotonic() + timeout_s
-    while not enough(seen):
-        assert time.monotonic() < until_s, seen
-        seen += executor.poll()
-        time.sleep(0.02)
-    return seen
-
-
-def has(kind: EventKind, attempt: Attempt) -> Callable[[list[AttemptEvent]], bool]:
-    return lambda seen: any(each.kind is kind and each.attempt == attempt for each in seen)
-
-
-def step(tmp_path: Path) -> int:
-    file = tmp_path / "step"
-    return int(file.read_text()) if file.exists() else 0
-
-
-def silence_s(executor: RayExecutor, name: str) -> float:
-    return time.monotonic() - next(node.heard_at_s for node in executor.nodes() if node.node_id == name)
-
-
-def is_alive(tmp_path: Path, epoch: int) -> bool:
-    """Whether an attempt's child still beats."""
-    last_s = max((beat.stat().st_mtime for beat in tmp_path.glob(f"beat-{epoch}-*")), default=0.0)
-    return time.time() - last_s < 0.5
-
-
 def test_a_task_runs_where_it_is_told_once_and_its_end_is_told_until_acknowledged(
     executor: RayExecutor, tmp_path: Path
 ) -> None:
@@ -100,8 +45,7 @@ def test_a_task_runs_where_it_is_told_once_and_its_end_is_told_until_acknowledge
     events_until(executor, lambda seen: len([e for e in seen if e.kind is EventKind.ENDED]) >= 2)
     executor.acknowledge(given.attempt)
     executor.start(given)  # late and repeated: of an epoch that was seen
-    until_s = time.monotonic() + 3
-    quiet = events_until(executor, lambda _: time.monotonic() > until_s)
+    quiet = poll_for(executor, 3)
     assert (tmp_path / "ran").read_text() == "x\n"
     assert len(quiet) <= 1
 
@@ -126,8 +70,6 @@ def test_a_task_outlives_the_controller_and_others_than_the_live_ones_are_ended(
     python = os.environ[PYTHON_VARIABLE]
     first = RayExecutor(cluster.address, time.monotonic_ns(), python=python)
     first.reattach([])
-    for name in ("kept", "dropped"):
-        (tmp_path / name).mkdir()
     kept = order(tmp_path / "kept", "a", 1, task="kept")
     dropped = order(tmp_path / "dropped", "b", 1, task="dropped")
     for given in (kept, dropped):

@@ -42,7 +42,7 @@ class AttemptStore:
 
     def accept(self, order: StartOrder) -> None:
         """Note an order before anything is done about it. Raises OSError: disk full."""
-        folder = self._folder(order.attempt)
+        folder = self.folder(order.attempt)
         folder.mkdir(exist_ok=True)
         write_atomically(folder / "order", msgspec.json.encode(order))
         self._note(order.attempt)
@@ -64,15 +64,15 @@ class AttemptStore:
 
     def put_process(self, attempt: Attempt, process: ProcessIdentity) -> None:
         """Note who runs it."""
-        write_atomically(self._folder(attempt) / "process", msgspec.json.encode(process))
+        write_atomically(self.folder(attempt) / "process", msgspec.json.encode(process))
 
     def put_end(self, event: AttemptEvent) -> None:
         """Note how it ended."""
-        write_atomically(self._folder(event.attempt) / "end", msgspec.json.encode(event))
+        write_atomically(self.folder(event.attempt) / "end", msgspec.json.encode(event))
 
     def forget(self, attempt: Attempt) -> None:
         """Its end is known elsewhere."""
-        shutil.rmtree(self._folder(attempt), ignore_errors=True)
+        shutil.rmtree(self.folder(attempt), ignore_errors=True)
 
     def all(self) -> Iterator[tuple[StartOrder, ProcessIdentity | None, AttemptEvent | None]]:
         """What is remembered; the torn beginning of an order is not."""
@@ -83,7 +83,8 @@ class AttemptStore:
                 continue
             yield order, _read(folder / "process", ProcessIdentity), _read(folder / "end", AttemptEvent)
 
-    def _folder(self, attempt: Attempt) -> Path:
+    def folder(self, attempt: Attempt) -> Path:
+        """Of one attempt."""
         return self._attempts / str(attempt)
 
 

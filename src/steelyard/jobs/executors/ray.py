@@ -24,7 +24,7 @@ from steelyard.jobs.executor import (
 from steelyard.jobs.executors.bridge_link import BridgeLink
 from steelyard.jobs.executors.local_node import Message, Order
 from steelyard.jobs.executors.ray_lines import BRIDGE_MODULE, SPARE_LABEL, FromBridge, RayNodeInfo, ToBridge
-from steelyard.jobs.executors.ray_node import HEAD_TIMEOUT_S, LEASE_S, refuses
+from steelyard.jobs.executors.ray_node import HEAD_TIMEOUT_S, refuses
 from steelyard.model.resources import Resources
 from steelyard.model.telemetry import NodeTelemetry
 
@@ -32,7 +32,6 @@ CONNECT_TIMEOUT_S = 40.0
 RESPAWN_S = 5.0
 # An agent looks twice a second whether its raylet is there, and needs a moment to end its tasks.
 DEATH_IS_WHOLE_AFTER_S = 1.5
-CUT_OFF_IS_OVER_AFTER_S = LEASE_S + HEAD_TIMEOUT_S + DEATH_IS_WHOLE_AFTER_S + 1.0
 
 
 @dataclass(slots=True)
@@ -192,11 +191,18 @@ class RayExecutor:
         """All that offered a core since the start."""
         return [
             NodeReport(
-                node_id=name, capacity=node.capacity, heard_at_s=node.heard_at_s, labels=node.info.labels,
+                node_id=name, capacity=node.capacity, heard_at_s=node.heard_at_s, labels=self._labels(node),
                 telemetry=node.telemetry, spare=node.info.labels.get(SPARE_LABEL) == "true",
             )
             for name, node in self._nodes.items()
         ]  # fmt: skip
+
+    def _labels(self, node: _Node) -> dict[str, str]:
+        """Ray's own, and the address by which ranks on other machines find this one."""
+        labels = dict(node.info.labels)
+        if len({each.info.address for each in self._nodes.values()}) > 1:
+            labels["address"] = node.info.address
+        return labels
 
     def start(self, order: StartOrder) -> None:
         """Give the order to the node's agent."""
@@ -238,32 +244,30 @@ class RayExecutor:
         return events
 
     def witness(self, node_id: str) -> Liveness:
-        """Knock at the raylet's port: refused is dead, accepted and known to the head is alive."""
+        """Knock at the raylet's port: refused is dead. Else Ray's head is the witness.
+
+        Where the head cannot be seen either, it is us who are cut off: the nodes may well go on, so they
+        count as alive until Ray itself would have ended them (a minute).
+        """
         node = self._nodes.get(node_id)
         if node is None:
             return Liveness.DEAD
         if refuses(f"{node.info.address}:{node.info.port}", HEAD_TIMEOUT_S):
             node.gone_at_s = node.gone_at_s or self.clock()
-        if node.gone_at_s is not None:
-            return Liveness.DEAD
-        return Liveness.ALIVE if node.is_open else Liveness.UNKNOWN
+        return Liveness.ALIVE if node.gone_at_s is None else Liveness.DEAD
 
     def fence(self, node_id: str) -> bool:
-        """End what a node still runs; see the module for when that is certain."""
+        """End what a node still runs; true once it is known to be gone."""
         node = self._nodes.get(node_id)
         if node is None:
             return True
         if self._link is not None:
             self._link.send(ToBridge(kind="fence", node=node_id))
         self._where = {attempt: name for attempt, name in self._where.items() if name != node_id}
-        if self.witness(node_id) is Liveness.DEAD and node.gone_at_s is not None:
-            time.sleep(max(0.0, node.gone_at_s + DEATH_IS_WHOLE_AFTER_S - self.clock()))
-            return True
-        # Cut off from here. It ends its tasks by itself once it cannot see the head either.
-        return self.head_answers and not node.info.alive and self._silent_s(node) > CUT_OFF_IS_OVER_AFTER_S
-
-    def _silent_s(self, node: _Node) -> float:
-        return self.clock() - node.heard_at_s
+        if self.witness(node_id) is not Liveness.DEAD or node.gone_at_s is None:
+            return False
+        time.sleep(max(0.0, node.gone_at_s + DEATH_IS_WHOLE_AFTER_S - self.clock()))
+        return True
 
     def read_log(self, attempt: Attempt, offset_bytes: int, limit_bytes: int) -> bytes:
         """A piece of an attempt's output, from its node; empty when the node does not answer in a second."""

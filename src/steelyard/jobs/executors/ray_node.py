@@ -21,8 +21,9 @@ from steelyard.runtime.atomic_file import write_atomically
 from steelyard.runtime.local_socket import connect_to
 from steelyard.runtime.process_identity import identify
 
-LEASE_S = 4.0
-HEAD_TIMEOUT_S = 1.0
+# With the time to look and to end all, below the 6 s after which the service takes a silent node for lost.
+LEASE_S = 3.5
+HEAD_TIMEOUT_S = 0.5
 START_TIMEOUT_S = 20.0
 FORGET_CALLER_S = 15.0
 

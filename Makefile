@@ -8,7 +8,8 @@ WORKERS ?= 4
 FUZZ_SECONDS ?= 300
 ENGINE_VENV ?= .venv-engine
 
-.PHONY: help pure fuzz test-engine demo test lint types arrows sizes unit environment benchmarks clean
+.PHONY: help pure demo test lint types arrows sizes unit environment benchmarks clean test-ray test-slurm test-torch
+.PHONY: fuzz test-engine
 
 help:  ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -32,6 +33,8 @@ environment: $(COMPILED)  ## Make the virtual environment
 
 demo: $(COMPILED)  ## Watch real traffic flow through a fleet while engines die
 	$(BIN)/steelyard demo --out out/demo
+	$(BIN)/steelyard demo jobs --out out/demo
+	$(BIN)/steelyard demo seed-math
 
 test: lint types arrows sizes unit  ## Everything that must hold before a change lands
 
@@ -64,6 +67,17 @@ $(ENGINE_VENV)/.installed:
 	$(PYTHON) -m venv $(ENGINE_VENV)
 	$(ENGINE_VENV)/bin/python -m pip install --quiet xllamacpp gguf numpy
 	touch $@
+
+test-ray: $(STAMP)  ## The Ray executor on a real cluster of several raylets (installs Ray beside, 300 MB)
+	test -x .venvs/ray/bin/ray || { $(PYTHON) -m venv .venvs/ray && .venvs/ray/bin/pip install --quiet --editable '.[ray]'; }
+	STEELYARD_RAY_PYTHON=$(CURDIR)/.venvs/ray/bin/python $(BIN)/python -m pytest -rA tests/jobs/executors/test_ray.py
+
+test-slurm: $(STAMP)  ## The Slurm executor on a real slurmctld and several slurmd (needs slurm-wlm and munge, and root)
+	STEELYARD_SLURM=1 $(BIN)/python -m pytest -rA tests/jobs/executors/test_slurm.py
+
+test-torch: $(STAMP)  ## The PyTorch example (installs the CPU build beside, 1 GB)
+	test -x .venvs/torch/bin/python || { $(PYTHON) -m venv .venvs/torch && .venvs/torch/bin/pip install --quiet torch==2.13.0 numpy; }
+	STEELYARD_TORCH_PYTHON=$(CURDIR)/.venvs/torch/bin/python $(BIN)/python -m pytest -rA tests/examples/test_training.py
 
 benchmarks: $(COMPILED)  ## Measure beside the peers that are installed (see benchmarks/README.md)
 	$(BIN)/python -m benchmarks

@@ -1,7 +1,7 @@
 """Fuzz one target or all: python -m tools.fuzz all --seconds 60 [--count N] [--guided] [--seed N].
 
---guided uses atheris (coverage-guided), where it is installed. What is found is written to out/fuzz; make
-it a test in tests/tools/test_fuzz.py.
+--guided uses atheris (coverage-guided), where it is installed; it sees into code that is not compiled
+(`make pure`). What is found is written to out/fuzz; make it a test in tests/tools/test_fuzz.py.
 """
 
 import argparse
@@ -10,9 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tools.fuzz.mutate import fuzz
 from tools.fuzz.seeds import SEEDS, WORDS
-from tools.fuzz.targets import TARGETS
 
 OUT = Path("out/fuzz")
 
@@ -21,7 +19,7 @@ def guided(name: str, seconds: float) -> None:
     """Run atheris in this process; it never returns."""
     import atheris
 
-    with atheris.instrument_imports(include=["steelyard"]):
+    with atheris.instrument_imports(include=["steelyard"]):  # the first import of them in this process
         from tools.fuzz import targets
 
     corpus = OUT / f"corpus-{name}"
@@ -31,18 +29,15 @@ def guided(name: str, seconds: float) -> None:
     words = OUT / "words"
     escaped = ("".join(f"\\x{byte:02x}" for byte in word) for word in WORDS)
     words.write_text("".join(f'"{word}"\n' for word in escaped), encoding="ascii")
-    options = [
-        f"-max_total_time={int(seconds)}",
-        "-max_len=4096",
-        f"-dict={words}",
-        f"-artifact_prefix={OUT}/",
-    ]
-    atheris.Setup([sys.argv[0], *options, "-timeout=1", str(corpus)], targets.TARGETS[name])
+    options = [f"-max_total_time={int(seconds)}", "-max_len=4096", "-timeout=1", f"-dict={words}"]
+    atheris.Setup([sys.argv[0], *options, f"-artifact_prefix={OUT}/", str(corpus)], targets.TARGETS[name])
     atheris.Fuzz()
 
 
 def mutated(name: str, seconds: float, count: int, seed: int) -> bool:
     """Run the mutating loop; whether nothing was found."""
+    from tools.fuzz.mutate import fuzz
+
     done, slowest_s, found = fuzz(name, seconds=seconds, count=count, seed=seed)
     print(f"{name}: {done:,} inputs, slowest {slowest_s * 1e3:.2f} ms", flush=True)
     if found is None:
@@ -57,13 +52,13 @@ def mutated(name: str, seconds: float, count: int, seed: int) -> bool:
 def main() -> int:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m tools.fuzz", description=__doc__)
-    parser.add_argument("target", choices=["all", *TARGETS])
+    parser.add_argument("target", choices=["all", *SEEDS])
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--count", type=int, default=sys.maxsize)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--guided", action="store_true")
     asked = parser.parse_args()
-    names = list(TARGETS) if asked.target == "all" else [asked.target]
+    names = list(SEEDS) if asked.target == "all" else [asked.target]
     if asked.guided and asked.target != "all":
         guided(asked.target, asked.seconds)
     if asked.guided:

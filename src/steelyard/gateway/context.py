@@ -8,6 +8,7 @@ from steelyard.cluster.ledger import Ledger
 from steelyard.config.schema import Configuration
 from steelyard.gateway.access_log import AccessLog
 from steelyard.gateway.meters import Meters
+from steelyard.gateway.receipts import Receipts
 from steelyard.gateway.request_plan import RequestPlan
 from steelyard.gateway.upstream import UpstreamPool
 from steelyard.model.fleet import Fleet
@@ -32,6 +33,7 @@ class WorkerContext:
     upstreams: list[UpstreamPool]
     access_log: AccessLog | None
     id_prefix: bytes
+    receipts: Receipts = field(default_factory=Receipts)
     draining: bool = False
     connections: "set[ClientConnection]" = field(default_factory=set)
     _next_id: int = 0

@@ -130,6 +130,9 @@ class Exchange:
         self.sent_s = self.last_s = now_s
         self.pick = pick
         self.attempts += 1
+        context.receipts.note(
+            self.request_id, self.pool_name, pick, request.prompt_tokens, self.attempts, now_s
+        )
         slot = pick.slot
         self._charged_prompt, self._charged_output = request.prompt_tokens, request.output_tokens
         ledger.charge(slot, request.prompt_tokens, request.output_tokens)

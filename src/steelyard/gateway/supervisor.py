@@ -15,6 +15,7 @@ from steelyard.config.schema import Configuration, parse_address
 from steelyard.gateway import answers, fleet_table, metrics
 from steelyard.gateway.admin import AdminServer
 from steelyard.gateway.probes import Probe
+from steelyard.gateway.scrapes import Scrape
 from steelyard.model.errors import BadRequest, ConfigError
 from steelyard.runtime.page import SharedPage
 from steelyard.runtime.workers import Workers, listen
@@ -22,6 +23,7 @@ from steelyard.wire.http1_head import RequestHead
 
 WORKER_MODULE = "steelyard.gateway.worker"
 DRAIN_MARGIN_S = 2.0
+LOADS_S = 0.2  # as often as workers look
 
 
 class Supervisor:
@@ -39,6 +41,12 @@ class Supervisor:
             for row in self._rows
             if row.replica is not None
         ]
+        self._scrapes = [
+            Scrape(probe.row, probe.options)
+            for probe in self._probes
+            if probe.asks_for_models and probe.options.metrics_path
+        ]
+        self._loads_changed = False
         self._workers: Workers | None = None
         self._admin = AdminServer(self._answer)
 
@@ -58,6 +66,8 @@ class Supervisor:
         try:
             await self._workers.start()
             probing = [asyncio.create_task(self._probe(probe)) for probe in self._probes]
+            probing += [asyncio.create_task(self._scrape(scrape)) for scrape in self._scrapes]
+            probing.append(asyncio.create_task(self._publish_loads()))
             address = listeners[0].getsockname()
             self._say(f"gateway listening on http://{_shown(address[0])}:{address[1]}")
             self._say(f"admin listening on http://{_shown(admin_host)}:{admin_port}")
@@ -86,6 +96,19 @@ class Supervisor:
             if await probe.run_once():
                 self._publish()
             await asyncio.sleep(probe.options.interval_s)
+
+    async def _scrape(self, scrape: Scrape) -> None:
+        while True:
+            self._loads_changed |= await scrape.run_once()
+            await asyncio.sleep(scrape.pause_s)
+
+    async def _publish_loads(self) -> None:
+        """Once for all engines that reported meanwhile: the table is written whole each time."""
+        while True:
+            await asyncio.sleep(LOADS_S)
+            if self._loads_changed:
+                self._loads_changed = False
+                self._publish()
 
     def _publish(self) -> None:
         self._page.publish_fleet(fleet_table.encode(self._rows))
@@ -133,6 +156,7 @@ class Supervisor:
             "state": probe.row.state.value,
             "models": replica.models,
             "weight": replica.weight,
+            "load": probe.row.load,
             "probe_failures": probe.failures,
             "last_error": probe.last_error,
         }

@@ -21,7 +21,6 @@ import msgspec
 import uvloop
 
 from steelyard.cluster.membership import Membership
-from steelyard.config.plugins import make_policy
 from steelyard.config.schema import Configuration
 from steelyard.gateway import fleet_table
 from steelyard.gateway.access_log import AccessLog
@@ -29,9 +28,11 @@ from steelyard.gateway.answer_head import answer_heads
 from steelyard.gateway.client_connection import ClientConnection
 from steelyard.gateway.context import WorkerContext
 from steelyard.gateway.meters import Meters
+from steelyard.gateway.pool_policy import pool_policy
 from steelyard.gateway.request_plan import plans
 from steelyard.gateway.routes import Pool, Routes
 from steelyard.gateway.upstream import UpstreamPool
+from steelyard.gateway.worker_answers import WorkerAnswers
 from steelyard.policies.failure.outlier import OutlierDetector
 from steelyard.routing.router import RoutedPool, Router
 from steelyard.runtime.page import SharedPage
@@ -52,20 +53,12 @@ def open_upstreams(configuration: Configuration, loop: asyncio.AbstractEventLoop
     ]
 
 
-def build_context(
-    configuration: Configuration, page: SharedPage, worker: int, loop: asyncio.AbstractEventLoop
-) -> tuple[WorkerContext, Membership]:
-    """Put a worker together from the configuration and the shared page."""
-    seed = configuration.seed * 64 + worker if configuration.seed else int.from_bytes(os.urandom(8), "big")
-    rng = random.Random(seed)
-    membership = Membership()
-    read = page.read_fleet()
-    if read is not None:
-        fleet_table.apply(read[1], membership)
+def build_pools(configuration: Configuration, rng: random.Random) -> tuple[dict[str, Pool], list[RoutedPool]]:
+    """Each pool as the exchanges use it, and as the router sees it."""
     pools: dict[str, Pool] = {}
     routed: list[RoutedPool] = []
     for index, options in enumerate(configuration.pools):
-        policy = make_policy(options.policy, rng)
+        policy = pool_policy(options, rng)
         pools[options.name] = Pool.of(options, policy, index)
         outliers = OutlierDetector(
             **{name: getattr(options.outlier, name) for name in options.outlier.__slots__}
@@ -79,6 +72,20 @@ def build_context(
                 slow_start_s=options.slow_start_s,
             )
         )
+    return pools, routed
+
+
+def build_context(
+    configuration: Configuration, page: SharedPage, worker: int, loop: asyncio.AbstractEventLoop
+) -> tuple[WorkerContext, Membership]:
+    """Put a worker together from the configuration and the shared page."""
+    seed = configuration.seed * 64 + worker if configuration.seed else int.from_bytes(os.urandom(8), "big")
+    rng = random.Random(seed)
+    membership = Membership()
+    read = page.read_fleet()
+    if read is not None:
+        fleet_table.apply(read[1], membership)
+    pools, routed = build_pools(configuration, rng)
 
     def soon(publish: Callable[[], None]) -> object:
         return loop.call_later(PUBLISH_S, publish)
@@ -103,10 +110,13 @@ def build_context(
 class Sweeper:
     """Looks after everything that time does, five times a second: one timer a worker, none a request."""
 
-    def __init__(self, context: WorkerContext, membership: Membership, page: SharedPage) -> None:
+    def __init__(
+        self, context: WorkerContext, membership: Membership, page: SharedPage, answers: WorkerAnswers
+    ) -> None:
         self._context = context
         self._membership = membership
         self._page = page
+        self._answers = answers
         self._sequence = 0
 
     def start(self) -> None:
@@ -120,6 +130,7 @@ class Sweeper:
         if self._page.fleet_sequence != self._sequence and (read := self._page.read_fleet()) is not None:
             self._sequence = read[0]
             fleet_table.apply(read[1], self._membership)
+        self._answers.answer_open_question()
         now_s = monotonic()
         for connection in list(context.connections):
             connection.check_deadline(now_s)
@@ -157,7 +168,8 @@ async def serve(configuration: Configuration, worker: int, page: SharedPage, lis
     # A terminal's Ctrl-C reaches every process of the group: the supervisor decides what it means.
     loop.add_signal_handler(signal.SIGINT, lambda: None)
     loop.add_reader(sys.stdin.fileno(), stop.set)  # the supervisor is gone
-    Sweeper(context, membership, page).start()
+    answers = WorkerAnswers(page.question_board(), worker, context.receipts, context.router, context.fleet)
+    Sweeper(context, membership, page, answers).start()
     os.write(sys.stdout.fileno(), READY)
     await stop.wait()
     context.meters.publish()

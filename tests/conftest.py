@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-
 from tools.compile_data_plane import stale
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -8,8 +8,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 
@@ -21,44 +23,7 @@ class WebServer:
         self.name = name
         self.asked: Counter[str] = Counter()
         self.bodies: list[bytes] = []
-        owner = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                body = f"{owner.name} {self.path}".encode()
-                if not self.path.startswith("/health"):
-                    owner.asked[f"{self.command} {self.path}"] += 1
-                self.send_response(200)
-                self.send_header("Content-Type", "text/plain")
-                self.send_header("Cache-Control", "max-age=600")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                if self.command != "HEAD":
-                    self.wfile.write(body)
-
-            def do_HEAD(self) -> None:
-                self.do_GET()
-
-            def do_PUT(self) -> None:
-                length = int(self.headers.get("Content-Length", 0))
-                owner.bodies.append(self.rfile.read(length) if length else self._chunks())
-                self.send_response(204)
-                self.end_headers()
-
-            def _chunks(self) -> bytes:
-                body = b""
-                while size := int(self.rfile.readline(), 16):
-                    body += self.rfile.read(size)
-                    self.rfile.readline()
-                self.rfile.readline()
-                return body
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name it overrides
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self))
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
@@ -69,6 +34,48 @@ class WebServer:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One connection to a `WebServer`."""
+
+    protocol_version = "HTTP/1.1"
+
+    def __init__(self, owner: WebServer, *connection: Any) -> None:
+        self._owner = owner
+        super().__init__(*connection)
+
+    def do_GET(self) -> None:
+        body = f"{self._owner.name} {self.path}".encode()
+        if not self.path.startswith("/health"):
+            self._owner.asked[f"{self.command} {self.path}"] += 1
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain")
+        self.send_header("Cache-Control", "max-age=600")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_PUT(self) -> None:
+        length = int(self.headers.get("Content-Length", 0))
+        self._owner.bodies.append(self.rfile.read(length) if length else self._chunks())
+        self.send_response(204)
+        self.end_headers()
+
+    def _chunks(self) -> bytes:
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name it overrides
+        pass
 
 
 @contextlib.contextmanager

@@ -53,16 +53,8 @@ def open_upstreams(configuration: Configuration, loop: asyncio.AbstractEventLoop
     ]
 
 
-def build_context(
-    configuration: Configuration, page: SharedPage, worker: int, loop: asyncio.AbstractEventLoop
-) -> tuple[WorkerContext, Membership]:
-    """Put a worker together from the configuration and the shared page."""
-    seed = configuration.seed * 64 + worker if configuration.seed else int.from_bytes(os.urandom(8), "big")
-    rng = random.Random(seed)
-    membership = Membership()
-    read = page.read_fleet()
-    if read is not None:
-        fleet_table.apply(read[1], membership)
+def build_pools(configuration: Configuration, rng: random.Random) -> tuple[dict[str, Pool], list[RoutedPool]]:
+    """The pools as requests find them, and as the router sees them."""
     pools: dict[str, Pool] = {}
     routed: list[RoutedPool] = []
     for index, options in enumerate(configuration.pools):
@@ -80,6 +72,20 @@ def build_context(
                 slow_start_s=options.slow_start_s,
             )
         )
+    return pools, routed
+
+
+def build_context(
+    configuration: Configuration, page: SharedPage, worker: int, loop: asyncio.AbstractEventLoop
+) -> tuple[WorkerContext, Membership]:
+    """Put a worker together from the configuration and the shared page."""
+    seed = configuration.seed * 64 + worker if configuration.seed else int.from_bytes(os.urandom(8), "big")
+    rng = random.Random(seed)
+    membership = Membership()
+    read = page.read_fleet()
+    if read is not None:
+        fleet_table.apply(read[1], membership)
+    pools, routed = build_pools(configuration, rng)
 
     def soon(publish: Callable[[], None]) -> object:
         return loop.call_later(PUBLISH_S, publish)

@@ -182,6 +182,25 @@ class UpstreamOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StreamOptions:
+    """Streamed answers that go on elsewhere when their engine is lost, hangs or crawls."""
+
+    continuation: Literal["off", "auto", "on"] = (
+        "auto"  # auto: unless chance was asked for and only a repetition could follow; on: even then
+    )
+    engine: Literal["", "vllm", "sglang", "llama.cpp"] = (
+        ""  # how a partial message is continued; empty: not known, so the whole request is repeated
+    )
+    max_continuations: int = 3  # engines after the first, for one answer
+    slow_factor: float = 20.0  # so many times slower than the pool's median is a crawl; 0: nothing is
+    slow_window_s: float = 10.0  # over so long
+
+    def __post_init__(self) -> None:
+        _require_not_below(self, "streams", "max_continuations", "slow_factor")
+        _require_above(self, "streams", "slow_window_s")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PoolOptions:
     """A group of replicas that share one policy."""
 
@@ -197,11 +216,12 @@ class PoolOptions:
     )
     panic_fraction: float = 0.5  # with fewer healthy than this share, all that are not drained are used
     slow_start_s: float = 5.0  # a replica that came back gets a growing share over this time
-    timeouts: TimeoutOptions = field(default_factory=TimeoutOptions)  # see [pools.timeouts]
-    retries: RetryOptions = field(default_factory=RetryOptions)  # see [pools.retries]
-    health: HealthOptions = field(default_factory=HealthOptions)  # see [pools.health]
-    outlier: OutlierOptions = field(default_factory=OutlierOptions)  # see [pools.outlier]
-    upstream: UpstreamOptions = field(default_factory=UpstreamOptions)  # see [pools.upstream]
+    timeouts: TimeoutOptions = field(default_factory=TimeoutOptions)
+    retries: RetryOptions = field(default_factory=RetryOptions)
+    health: HealthOptions = field(default_factory=HealthOptions)
+    outlier: OutlierOptions = field(default_factory=OutlierOptions)
+    upstream: UpstreamOptions = field(default_factory=UpstreamOptions)
+    streams: StreamOptions = field(default_factory=StreamOptions)
 
     def __post_init__(self) -> None:
         _require_fraction(self, "pools", "panic_fraction")
@@ -259,7 +279,7 @@ class Configuration:
     pick_header: bool = False  # answers say in X-Steelyard-Pick which replica was picked, and why
     drain_timeout_s: float = 30.0  # how long requests under way may take after SIGTERM
     seed: int = 0  # of the policies' chance; 0 takes a fresh one at each start
-    limits: LimitOptions = field(default_factory=LimitOptions)  # see [limits]
+    limits: LimitOptions = field(default_factory=LimitOptions)
     pools: tuple[PoolOptions, ...] = ()  # at least one: [[pools]]
     routes: tuple[RouteOptions, ...] = ()  # [[routes]]; with one pool all paths lead to it
 

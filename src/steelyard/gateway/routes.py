@@ -1,11 +1,15 @@
 """From a target to a pool: the longest matching path prefix wins, among routes for this host first."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from steelyard.config.schema import Configuration, PoolOptions, TimeoutOptions
+from steelyard.config.schema import Configuration, PoolOptions, StreamOptions, TimeoutOptions
 from steelyard.model.routing_policy import LearningPolicy, RoutingPolicy
 from steelyard.policies.failure.retry_budget import RetryBudget
+from steelyard.routing.continuation import Way
+from steelyard.routing.stream_pace import PoolPace
 from steelyard.wire.http1_head import RequestHead
+
+STREAM_PATHS = (b"/chat/completions", b"/completions")
 
 
 @dataclass
@@ -13,6 +17,7 @@ class Pool:
     """A group of replicas with one policy, as a worker uses it.
 
     index: its place in the configuration, where its counters are.
+    refused_ways: how engines would not continue an answer, by slot.
     """
 
     name: str
@@ -23,7 +28,10 @@ class Pool:
     max_retries: int
     reads_bodies: bool
     hash_on: str
+    streams: StreamOptions
+    pace: PoolPace
     learner: LearningPolicy | None = None
+    refused_ways: dict[int, set[Way]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, options: PoolOptions, policy: RoutingPolicy, index: int) -> "Pool":
@@ -37,12 +45,18 @@ class Pool:
             max_retries=options.retries.max_retries,
             reads_bodies=options.kind == "openai",
             hash_on=options.hash_on,
+            streams=options.streams,
+            pace=PoolPace(options.streams.slow_factor, options.streams.slow_window_s),
             learner=policy if isinstance(policy, LearningPolicy) else None,
         )
 
     def lists_models(self, head: RequestHead) -> bool:
         """Whether this is OpenAI's list of models, which the gateway answers for all replicas."""
         return self.reads_bodies and head.method == b"GET" and head.path == b"/v1/models"
+
+    def keeps_streams(self, head: RequestHead) -> bool:
+        """Whether answers on this path, if streamed, go on when their engine is lost."""
+        return self.reads_bodies and self.streams.continuation != "off" and head.path.endswith(STREAM_PATHS)
 
     def is_json(self, head: RequestHead) -> bool:
         """Whether the body claims to be JSON, or claims nothing."""

@@ -279,7 +279,7 @@ class Configuration:
     pick_header: bool = False  # answers say in X-Steelyard-Pick which replica was picked, and why
     drain_timeout_s: float = 30.0  # how long requests under way may take after SIGTERM
     seed: int = 0  # of the policies' chance; 0 takes a fresh one at each start
-    limits: LimitOptions = field(default_factory=LimitOptions)  # see [limits]
+    limits: LimitOptions = field(default_factory=LimitOptions)
     pools: tuple[PoolOptions, ...] = ()  # at least one: [[pools]]
     routes: tuple[RouteOptions, ...] = ()  # [[routes]]; with one pool all paths lead to it
 

@@ -216,12 +216,12 @@ class PoolOptions:
     )
     panic_fraction: float = 0.5  # with fewer healthy than this share, all that are not drained are used
     slow_start_s: float = 5.0  # a replica that came back gets a growing share over this time
-    timeouts: TimeoutOptions = field(default_factory=TimeoutOptions)
-    retries: RetryOptions = field(default_factory=RetryOptions)
-    health: HealthOptions = field(default_factory=HealthOptions)
-    outlier: OutlierOptions = field(default_factory=OutlierOptions)
-    upstream: UpstreamOptions = field(default_factory=UpstreamOptions)
-    streams: StreamOptions = field(default_factory=StreamOptions)
+    timeouts: TimeoutOptions = field(default_factory=TimeoutOptions)  # see [pools.timeouts]
+    retries: RetryOptions = field(default_factory=RetryOptions)  # see [pools.retries]
+    health: HealthOptions = field(default_factory=HealthOptions)  # see [pools.health]
+    outlier: OutlierOptions = field(default_factory=OutlierOptions)  # see [pools.outlier]
+    upstream: UpstreamOptions = field(default_factory=UpstreamOptions)  # see [pools.upstream]
+    streams: StreamOptions = field(default_factory=StreamOptions)  # see [pools.streams]
 
     def __post_init__(self) -> None:
         _require_fraction(self, "pools", "panic_fraction")

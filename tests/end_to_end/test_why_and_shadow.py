@@ -20,6 +20,7 @@ admin = "127.0.0.1:0"
 workers = 2
 access_log = "{log}"
 access_log_decisions = true
+pick_header = true
 
 [[pools]]
 policy = "prefix-ttft"
@@ -35,14 +36,16 @@ class Served:
 
     front: Running
     ids: list[str]
+    headers: list[str]
     log: Path
 
 
-def ask(front: Running, number: int) -> str:
+def ask(front: Running, number: int, *, stream: bool = True) -> tuple[str, str]:
+    """(request id, pick) as the answer's headers give them."""
     body = {
         "model": "emulated",
         "max_tokens": 4,
-        "stream": True,
+        "stream": stream,
         "messages": [{"role": "system", "content": QUESTION}, {"role": "user", "content": f"{number}"}],
     }
     request = urllib.request.Request(
@@ -52,7 +55,7 @@ def ask(front: Running, number: int) -> str:
     )
     with urllib.request.urlopen(request, timeout=20) as answer:
         answer.read()
-        return str(answer.headers["X-Request-Id"])
+        return str(answer.headers["X-Request-Id"]), str(answer.headers["X-Steelyard-Pick"])
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +67,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         replicas = ", ".join(f'{{ url = "{url}", id = "engine-{n}" }}' for n, url in enumerate(urls))
         path.write_text(CONFIGURATION.format(log=log, replicas=replicas))
         with running("serve", str(path), listens=("gateway", "admin")) as front:
-            ids = [ask(front, number) for number in range(24)]
+            ids, headers = zip(
+                *(ask(front, number, stream=number % 2 == 0) for number in range(24)), strict=True
+            )
             wait_until(lambda: log.exists() and len(log.read_text().splitlines()) == len(ids))
-            yield Served(front, ids, log)
+            yield Served(front, list(ids), list(headers), log)
 
 
 def cli(*arguments: str) -> Result:
@@ -144,3 +149,11 @@ def test_logged_traffic_is_replayed_under_another_policy(served: Served, tmp_pat
     assert [each["hit_share"] > 0.3 for each in report["simulated"]] == [True, True], report
     assert report["logged_ttft_s"]["p50"] > 0
     assert "TTFT p99" in cli("replay-log", str(served.log), "--policy", "random").output
+
+
+def test_answers_say_what_was_picked_where_that_is_asked_for(served: Served) -> None:
+    rows = {row["request_id"]: row for row in map(json.loads, served.log.read_text().splitlines())}
+    for request_id, header in zip(served.ids, served.headers, strict=True):
+        row = rows[request_id]
+        assert header.startswith(f"replica={row['replica']}; reason={row['reason']}; score=")
+        assert header.endswith("; compared=3")

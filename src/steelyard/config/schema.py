@@ -80,7 +80,7 @@ class ReplicaOptions:
     id: str = ""  # a name for it, unique in the fleet; empty means its url
     weight: float = 1.0  # its share beside the others, for policies that weigh
     models: tuple[str, ...] = ()  # names it answers to; empty means: ask it (/v1/models)
-    kv_capacity_tokens: int = 0  # tokens its KV cache holds; 0 means: not known
+    kv_capacity_tokens: int = 0  # tokens its KV cache holds; 0 means: as its metrics say
 
     def __post_init__(self) -> None:
         _check_url(self.url)

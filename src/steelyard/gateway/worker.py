@@ -102,6 +102,7 @@ def build_context(
         meters=meters,
         upstreams=open_upstreams(configuration, loop),
         access_log=log,
+        shows_picks=configuration.pick_header,
         id_prefix=f"{os.getpid():x}{seed & 0xFFFFFF:06x}-".encode(),
     )
     return context, membership

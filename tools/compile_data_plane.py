@@ -16,6 +16,7 @@ COMPILED = (
     "gateway/client_connection.py",
     "gateway/request_plan.py",
     "gateway/routes.py",
+    "gateway/receipts.py",
     "gateway/context.py",
     "gateway/exchange.py",
     "gateway/setbacks.py",

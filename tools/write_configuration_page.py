@@ -54,7 +54,9 @@ def keys_of(options: type) -> list[Key]:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             lines = range(node.lineno, (node.end_lineno or node.lineno) + 1)
             text = " ".join(comments[line] for line in lines if line in comments)
-            keys.append(Key(node.target.id, ast.unparse(node.annotation), _default(node, source), text))
+            default = _default(node, source)
+            text = text or ("see below" if default == "its table" else "")
+            keys.append(Key(node.target.id, ast.unparse(node.annotation), default, text))
     return keys
 
 

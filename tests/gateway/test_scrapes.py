@@ -59,7 +59,13 @@ def test_a_load_is_kept_over_a_page_that_came_late_and_forgotten_after_several()
 
 
 def test_the_fleet_table_carries_loads_and_unknown_is_not_zero() -> None:
-    load = EngineLoad(dialect="sglang", running_requests=4, waiting_requests=None, kv_used_fraction=0.5)
+    load = EngineLoad(
+        dialect="sglang",
+        running_requests=4,
+        waiting_requests=None,
+        kv_used_fraction=0.5,
+        kv_capacity_tokens=9_000,
+    )
     rows = [
         fleet_table.Row(Replica(replica_id="a", base_url="http://a"), ReplicaState.HEALTHY, load),
         fleet_table.Row(Replica(replica_id="b", base_url="http://b"), ReplicaState.HEALTHY),
@@ -73,6 +79,10 @@ def test_the_fleet_table_carries_loads_and_unknown_is_not_zero() -> None:
     rows[1].load = load
     fleet_table.apply(fleet_table.encode(rows), membership)
     assert (fleet.reported_running, fleet.version) == ([4, 4], version)
+    assert fleet.kv_capacity_tokens == [9_000, 9_000]
+    rows[0].replica = Replica(replica_id="a", base_url="http://a", kv_capacity_tokens=500)
+    fleet_table.apply(fleet_table.encode(rows), membership)
+    assert fleet.kv_capacity_tokens == [500, 9_000]  # what the operator says holds
 
 
 @pytest.mark.parametrize("streams", [2])

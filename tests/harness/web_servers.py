@@ -8,22 +8,47 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 
 
-class _Handler(BaseHTTPRequestHandler):
-    """One request to a `WebServer`, named by the class that it makes of this one."""
+class WebServer:
+    """Answers every path with its own name and the path, and counts what it was asked."""
 
-    owner: "WebServer"
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.asked: Counter[str] = Counter()
+        self.bodies: list[bytes] = []
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self))
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One connection to a `WebServer`."""
+
     protocol_version = "HTTP/1.1"
 
+    def __init__(self, owner: WebServer, *connection: Any) -> None:
+        self._owner = owner
+        super().__init__(*connection)
+
     def do_GET(self) -> None:
-        body = f"{self.owner.name} {self.path}".encode()
+        body = f"{self._owner.name} {self.path}".encode()
         if not self.path.startswith("/health"):
-            self.owner.asked[f"{self.command} {self.path}"] += 1
+            self._owner.asked[f"{self.command} {self.path}"] += 1
         self.send_response(200)
         self.send_header("Content-Type", "text/plain")
         self.send_header("Cache-Control", "max-age=600")
@@ -37,7 +62,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         length = int(self.headers.get("Content-Length", 0))
-        self.owner.bodies.append(self.rfile.read(length) if length else self._chunks())
+        self._owner.bodies.append(self.rfile.read(length) if length else self._chunks())
         self.send_response(204)
         self.end_headers()
 
@@ -51,27 +76,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name it overrides
         pass
-
-
-class WebServer:
-    """Answers every path with its own name and the path, and counts what it was asked."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.asked: Counter[str] = Counter()
-        self.bodies: list[bytes] = []
-        handler = type("Handler", (_Handler,), {"owner": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop."""
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
 
 
 @contextlib.contextmanager

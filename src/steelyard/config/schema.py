@@ -80,7 +80,7 @@ class ReplicaOptions:
     id: str = ""  # a name for it, unique in the fleet; empty means its url
     weight: float = 1.0  # its share beside the others, for policies that weigh
     models: tuple[str, ...] = ()  # names it answers to; empty means: ask it (/v1/models)
-    kv_capacity_tokens: int = 0  # tokens its KV cache holds; 0 means: not known
+    kv_capacity_tokens: int = 0  # tokens its KV cache holds; 0 means: as its metrics say
 
     def __post_init__(self) -> None:
         _check_url(self.url)
@@ -279,7 +279,7 @@ class Configuration:
     pick_header: bool = False  # answers say in X-Steelyard-Pick which replica was picked, and why
     drain_timeout_s: float = 30.0  # how long requests under way may take after SIGTERM
     seed: int = 0  # of the policies' chance; 0 takes a fresh one at each start
-    limits: LimitOptions = field(default_factory=LimitOptions)  # see [limits]
+    limits: LimitOptions = field(default_factory=LimitOptions)
     pools: tuple[PoolOptions, ...] = ()  # at least one: [[pools]]
     routes: tuple[RouteOptions, ...] = ()  # [[routes]]; with one pool all paths lead to it
 

@@ -33,6 +33,7 @@ class WorkerContext:
     upstreams: list[UpstreamPool]
     access_log: AccessLog | None
     id_prefix: bytes
+    shows_picks: bool = False  # `pick_header` of the configuration
     receipts: Receipts = field(default_factory=Receipts)
     draining: bool = False
     connections: "set[ClientConnection]" = field(default_factory=set)

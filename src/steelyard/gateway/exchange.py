@@ -11,7 +11,7 @@ import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from steelyard.gateway import answers, setbacks
+from steelyard.gateway import answers, receipts, setbacks
 from steelyard.gateway.access_log import record_of
 from steelyard.gateway.answer_head import AnswerHead
 from steelyard.gateway.deadlines import overdue
@@ -179,7 +179,7 @@ class Exchange:
                 head.start,
                 len(body),
                 answers.connection_line(keep_alive, plan.head.minor_version),
-                self.request_id,
+                self._answer_id,
                 body,
             )
         )
@@ -187,6 +187,14 @@ class Exchange:
         self._record_success(status, tokens, cached, now_s)
         self.end(status, now_s, tokens)
         client.finished(keep_alive=keep_alive)
+
+    @property
+    def _answer_id(self) -> bytes:
+        """The id as an answer's header gives it, with the line of the pick behind it if that is asked for."""
+        pick, context = self.pick, self.context
+        if pick is None or not context.shows_picks:
+            return self.request_id
+        return b"%b\r\n%b" % (self.request_id, receipts.header(pick, context.fleet))
 
     def answer_head(self, head: AnswerHead, length: int, has_body: bool) -> None:
         """The engine's head is here; it waits for the first payload."""
@@ -197,7 +205,7 @@ class Exchange:
             setbacks.try_elsewhere(self)
             return
         plan, client = self.plan, self.client
-        self.relay = Relay(head, length, plan.head.minor_version, self.request_id, client.transport)
+        self.relay = Relay(head, length, plan.head.minor_version, self._answer_id, client.transport)
         self.relay.has_body = has_body
         self.relay.close_after = not plan.head.keep_alive or self.context.draining
 

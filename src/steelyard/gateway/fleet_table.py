@@ -55,6 +55,8 @@ def apply(table: bytes, membership: Membership) -> None:
         waiting = load.waiting_requests if load is not None else None
         running = load.running_requests if load is not None else None
         used = load.kv_used_fraction if load is not None else None
+        if row.replica is not None and not row.replica.kv_capacity_tokens and load is not None:
+            fleet.kv_capacity_tokens[slot] = load.kv_capacity_tokens or 0
         fleet.reported_waiting[slot] = UNKNOWN if waiting is None else waiting
         fleet.reported_running[slot] = UNKNOWN if running is None else running
         fleet.reported_kv_used[slot] = float(UNKNOWN) if used is None else used

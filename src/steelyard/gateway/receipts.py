@@ -89,13 +89,12 @@ def decision(pick: Pick, fleet: Fleet) -> dict[str, Any]:
 
 
 def header(pick: Pick, fleet: Fleet) -> bytes:
-    """The opt-in response header: one line, its end included."""
-    score = next(
-        (f"{s:.6g}" for slot, s in zip(pick.candidates, pick.scores, strict=False) if slot == pick.slot), ""
-    )
+    """The opt-in response header: one line, without its end."""
+    scores = dict(zip(pick.candidates, pick.scores, strict=False))
+    score = f"{scores[pick.slot]:.6g}" if pick.slot in scores else ""
     return (
-        f"X-Steelyard-Pick: replica={_printable(_name(fleet, pick.slot))}; reason={pick.reason}; "
-        f"score={score}; matched_tokens={pick.matched_tokens}; compared={len(pick.candidates)}\r\n"
+        f"X-Steelyard-Pick: replica={_printable(_name(fleet, pick.slot))}; reason={_printable(pick.reason)}; "
+        f"score={score}; matched_tokens={pick.matched_tokens}; compared={len(pick.candidates)}"
     ).encode("ascii")
 
 

@@ -14,6 +14,7 @@ from steelyard.cluster.membership import ReplicaState
 from steelyard.config.schema import Configuration, parse_address
 from steelyard.gateway import answers, fleet_table, metrics
 from steelyard.gateway.admin import AdminServer
+from steelyard.gateway.inquiry import Inquiry
 from steelyard.gateway.probes import Probe
 from steelyard.gateway.scrapes import Scrape
 from steelyard.model.errors import BadRequest, ConfigError
@@ -47,6 +48,7 @@ class Supervisor:
             if probe.asks_for_models and probe.options.metrics_path
         ]
         self._loads_changed = False
+        self._inquiry = Inquiry(self._page.question_board())
         self._workers: Workers | None = None
         self._admin = AdminServer(self._answer)
 
@@ -117,6 +119,10 @@ class Supervisor:
 
     async def _answer(self, head: RequestHead) -> bytes:
         path = head.path.decode("ascii")
+        if path in ("/picks", "/shadow") or path.startswith("/why/"):
+            rows = range(self._configuration.workers)
+            page = await self._inquiry.read(path, rows, self._configuration)
+            return answers.answer(200, msgspec.json.encode(page), head_only=head.method == b"HEAD")
         if head.method in (b"GET", b"HEAD"):
             body, content_type = self._read(path)
             return answers.answer(200, body, content_type=content_type, head_only=head.method == b"HEAD")
@@ -141,7 +147,9 @@ class Supervisor:
             ]
             return msgspec.json.encode(described), b"application/json"
         raise BadRequest(
-            f"no page {path[:200]}: there are /metrics, /healthz, /replicas, /workers", http_status=404
+            f"no page {path[:200]}: there are /metrics, /healthz, /replicas, /workers, "
+            "/picks, /why/REQUEST_ID, /shadow",
+            http_status=404,
         )
 
     @staticmethod

@@ -54,7 +54,7 @@ def open_upstreams(configuration: Configuration, loop: asyncio.AbstractEventLoop
 
 
 def build_pools(configuration: Configuration, rng: random.Random) -> tuple[dict[str, Pool], list[RoutedPool]]:
-    """Each pool as the exchanges use it, and as the router sees it."""
+    """The pools as requests find them, and as the router sees them."""
     pools: dict[str, Pool] = {}
     routed: list[RoutedPool] = []
     for index, options in enumerate(configuration.pools):
@@ -102,6 +102,7 @@ def build_context(
         meters=meters,
         upstreams=open_upstreams(configuration, loop),
         access_log=log,
+        shows_picks=configuration.pick_header,
         id_prefix=f"{os.getpid():x}{seed & 0xFFFFFF:06x}-".encode(),
     )
     return context, membership

@@ -5,8 +5,8 @@ An open-addressed table of 64-bit words, one a (block, replica): the block's has
 low 16 bits mixed with the replica's epoch when it last was sent the block. Two places a pair: the newer word
 first, the older one is overwritten. A replica's epoch advances with what it is sent, and for each of its
 last 64 epochs a row of words counts the blocks that were touched in it last; so the youngest that fit its
-capacity are known to be alive, which is LRU at the grain of a 32nd of a cache. A restart is forgotten by ending all
-epochs: three writes. A torn, lost or stale word costs a cache miss, never a wrong answer. A second
+capacity are known to be alive, which is LRU at the grain of a 32nd of a cache. A restart is forgotten by
+ending all epochs: three writes. A torn, lost or stale word costs a cache miss, never a wrong answer. A second
 table names up to four replicas a block, for fleets too large to be asked one by one.
 
 Bounded by its memory, whatever clients send. Cost: 0.1 µs a look-up, of which a replica takes one if it does

@@ -49,20 +49,6 @@ class ModelStranding:
         self.gpu_step = -(-WHOLE_GPU * max(1, most_devices) // GPU_STEPS)
         self.starved = _starved_table(shapes, end, self.cpu_step, self.gpu_step)
 
-    def amount(self, cpu_milli: int, devices: Sequence[int]) -> float:
-        """Expected thousandths of a GPU that stay idle, for thousandths free on each device."""
-        device = self.device
-        whole = volume = 0
-        left = 0.0
-        for free in devices:
-            if free == WHOLE_GPU:
-                whole += 1
-            elif free:
-                volume += free
-                left += device[free // UNIT]
-        volume += WHOLE_GPU * whole
-        return left + self.pool[whole] + self.starved[cpu_milli // self.cpu_step][volume // self.gpu_step]
-
 
 def _device_table(shapes: Sequence[tuple[Shape, float]], end: float) -> list[float]:
     by_share: dict[int, float] = {}

@@ -17,6 +17,7 @@ from steelyard.traces.cluster import ClusterTrace, TraceTask
 GIB = 2**30
 RACK_NODES = 20
 ZONE_RACKS = 10
+SHAPES = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,7 @@ def generate_cluster(nodes: int, seed: int, tasks: int | None = None) -> Cluster
     rng = Random(seed)
     machines = _machines(nodes, rng)
     gpus = sum(node.capacity.gpus for node in machines)
-    cores = sum(node.capacity.cpu_cores for node in machines)
-    shapes = _shapes(cores / gpus * rng.uniform(0.6, 1.1), sorted({node.gpu_model for node in machines}), rng)
+    shapes = _shapes(machines, rng.uniform(0.6, 0.95), rng)
     weights = [shape.weight for shape in shapes]
     made: list[TraceTask] = []
     wanted = 0.0
@@ -60,27 +60,46 @@ def _machines(count: int, rng: Random) -> list[Node]:
     return nodes
 
 
-def _shapes(cpu_per_gpu: float, models: list[str], rng: Random) -> list[_Shape]:
-    shapes = []
-    for rank in range(1, 41):
-        kind = rng.random()
-        if kind < 0.1:
-            gpus = 0.0
-        elif kind < 0.5:
-            gpus = rng.randrange(5, 100) / 100
-        elif kind < 0.85:
-            gpus = 1.0
-        else:
-            gpus = float(rng.choice((2, 2, 4, 8)))
-        cpu = max(0.5, round(rng.lognormvariate(0, 0.5) * cpu_per_gpu * (gpus or 1.0) * 0.88, 1))
-        picked = rng.random() < 0.15 and gpus > 0
-        only = (
-            tuple(sorted(rng.sample(models, rng.randrange(1, len(models)))))
-            if picked and len(models) > 1
-            else ()
-        )
-        shapes.append(_Shape(gpus, cpu, only, 1 / rank))
-    return shapes
+def _shapes(machines: list[Node], cpu_share: float, rng: Random) -> list[_Shape]:
+    """cpu_share: cores asked for when as many GPUs are asked for as there are, as a share of all cores."""
+    models = sorted({node.gpu_model for node in machines})
+    drawn = [_draw_shape(rank, machines, models, rng) for rank in range(1, SHAPES + 1)]
+    gpus = sum(shape.gpus * shape.weight for shape in drawn)
+    cores = sum(shape.cpu_cores * shape.weight for shape in drawn)
+    there = sum(node.capacity.cpu_cores for node in machines) / sum(node.capacity.gpus for node in machines)
+    scale = cpu_share * there * gpus / cores
+    return [_on_some_node(shape, scale, machines) for shape in drawn]
+
+
+def _draw_shape(rank: int, machines: list[Node], models: list[str], rng: Random) -> _Shape:
+    """One shape of the rank-th popularity, its CPU still to be scaled."""
+    kind = rng.random()
+    only: tuple[str, ...] = ()
+    if kind >= 0.1 and rng.random() < 0.15 and len(models) > 1:
+        only = tuple(sorted(rng.sample(models, rng.randrange(1, len(models)))))
+    widest = max(node.capacity.gpus for node in machines if not only or node.gpu_model in only)
+    if kind < 0.1:
+        gpus = 0.0
+    elif kind < 0.5:
+        gpus = rng.randrange(5, 100) / 100
+    elif kind < 0.9:
+        gpus = 1.0
+    else:
+        gpus = min(widest, float(rng.choice((2, 2, 4, 8))))
+    # Shares want more CPU for their GPU than whole GPUs do, as in the openb trace.
+    cpu = rng.lognormvariate(0, 0.5) * max(gpus, 0.5)
+    return _Shape(gpus, cpu, only, 1 / rank)
+
+
+def _on_some_node(shape: _Shape, scale: float, machines: list[Node]) -> _Shape:
+    """CPU as scaled, as much as the largest node that has its GPUs."""
+    fitting = [
+        node.capacity.cpu_cores
+        for node in machines
+        if node.capacity.gpus >= shape.gpus and (not shape.gpu_models or node.gpu_model in shape.gpu_models)
+    ]
+    cpu = max(0.1, min(round(shape.cpu_cores * scale, 1), max(fitting)))
+    return _Shape(shape.gpus, cpu, shape.gpu_models, shape.weight)
 
 
 def _task(at: int, shape: _Shape) -> TraceTask:

@@ -26,12 +26,12 @@ def byte_letters() -> list[str]:
     return [letters[byte] for byte in range(256)]
 
 
-def write(path: str) -> None:
-    """Write the model."""
-    special = ["<|end|>", "<|user|>", "<|assistant|>", "<|system|>"]
-    tokens = byte_letters() + special
-    rng = np.random.default_rng(7)
-    writer = gguf.GGUFWriter(path, "llama")
+SPECIAL = ("<|end|>", "<|user|>", "<|assistant|>", "<|system|>")
+TOKENS = 256 + len(SPECIAL)
+
+
+def describe(writer: gguf.GGUFWriter) -> None:
+    """The model's shape and its tokenizer."""
     writer.add_context_length(CONTEXT)
     writer.add_embedding_length(WIDTH)
     writer.add_block_count(LAYERS)
@@ -40,26 +40,30 @@ def write(path: str) -> None:
     writer.add_head_count_kv(HEADS)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_dimension_count(WIDTH // HEADS)
-    writer.add_vocab_size(len(tokens))
+    writer.add_vocab_size(TOKENS)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
+    tokens = [*byte_letters(), *SPECIAL]
     writer.add_token_list(tokens)
-    kinds = [gguf.TokenType.NORMAL] * 256 + [gguf.TokenType.CONTROL] * len(special)
-    writer.add_token_types(kinds)
-    writer.add_token_merges([f"{tokens[0]} {tokens[1]}"])
+    writer.add_token_types([gguf.TokenType.NORMAL] * 256 + [gguf.TokenType.CONTROL] * len(SPECIAL))
+    writer.add_token_merges([f"{tokens[0]} {tokens[1]}"])  # two bytes that no text has
     writer.add_bos_token_id(256)
     writer.add_eos_token_id(256)
     writer.add_add_bos_token(False)
     writer.add_chat_template(TEMPLATE)
 
+
+def add_weights(writer: gguf.GGUFWriter) -> None:
+    """Random numbers, the same each time."""
+    rng = np.random.default_rng(7)
+
     def add(name: str, *shape: int, scale: float) -> None:
         writer.add_tensor(name, (rng.standard_normal(shape) * scale).astype(np.float32))
 
-    add("token_embd.weight", len(tokens), WIDTH, scale=1.0)
-    output = rng.standard_normal((len(tokens), WIDTH)).astype(np.float32)
+    add("token_embd.weight", TOKENS, WIDTH, scale=1.0)
+    output = rng.standard_normal((TOKENS, WIDTH)).astype(np.float32)
     sayable = [ord(letter) for letter in string.ascii_letters + string.digits] + [0x20]
-    silent = [token for token in range(len(tokens)) if token not in sayable]
-    output[silent] = 0.0
+    output[[token for token in range(TOKENS) if token not in sayable]] = 0.0
     writer.add_tensor("output.weight", output)
     writer.add_tensor("output_norm.weight", np.ones(WIDTH, dtype=np.float32))
     for layer in range(LAYERS):
@@ -70,6 +74,13 @@ def write(path: str) -> None:
         add(f"blk.{layer}.ffn_gate.weight", FEED_FORWARD, WIDTH, scale=0.15)
         add(f"blk.{layer}.ffn_up.weight", FEED_FORWARD, WIDTH, scale=0.15)
         add(f"blk.{layer}.ffn_down.weight", WIDTH, FEED_FORWARD, scale=0.15)
+
+
+def write(path: str) -> None:
+    """Write the model."""
+    writer = gguf.GGUFWriter(path, "llama")
+    describe(writer)
+    add_weights(writer)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

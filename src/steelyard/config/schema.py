@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
+from steelyard.config.fallback import FallbackOptions, ModelOptions, check_models
 from steelyard.model.errors import ConfigError
 from steelyard.policies.routing.registry import DEFAULT_POLICY
 
@@ -214,6 +215,7 @@ class PoolOptions:
     hash_on: str = (
         ""  # for hash-ring and sticky-session: "path" or "header:NAME"; empty: the `user` of the body
     )
+    model: str = ""  # the model's name at these replicas; empty: the name that the client gave
     panic_fraction: float = 0.5  # with fewer healthy than this share, all that are not drained are used
     slow_start_s: float = 5.0  # a replica that came back gets a growing share over this time
     timeouts: TimeoutOptions = field(default_factory=TimeoutOptions)  # see [pools.timeouts]
@@ -282,6 +284,8 @@ class Configuration:
     limits: LimitOptions = field(default_factory=LimitOptions)
     pools: tuple[PoolOptions, ...] = ()  # at least one: [[pools]]
     routes: tuple[RouteOptions, ...] = ()  # [[routes]]; with one pool all paths lead to it
+    models: tuple[ModelOptions, ...] = ()  # [[models]]: names that lead to several pools
+    fallback: FallbackOptions = field(default_factory=FallbackOptions)  # see [fallback]
 
     def __post_init__(self) -> None:
         same = parse_address(self.listen, "listen") == parse_address(self.admin, "admin")
@@ -304,6 +308,7 @@ class Configuration:
                 )
         self._check_replicas()
         self._check_routes(pools)
+        check_models(self.models, pools)
 
     def _check_replicas(self) -> None:
         seen: set[str] = set()

@@ -8,6 +8,7 @@ from steelyard.cluster.ledger import Ledger
 from steelyard.config.schema import Configuration
 from steelyard.gateway.access_log import AccessLog
 from steelyard.gateway.meters import Meters
+from steelyard.gateway.pool_tries import ModelPools
 from steelyard.gateway.receipts import Receipts
 from steelyard.gateway.request_plan import RequestPlan
 from steelyard.gateway.upstream import UpstreamPool
@@ -35,6 +36,7 @@ class WorkerContext:
     id_prefix: bytes
     shows_picks: bool = False  # `pick_header` of the configuration
     receipts: Receipts = field(default_factory=Receipts)
+    model_pools: ModelPools | None = None  # None when no model has several
     draining: bool = False
     connections: "set[ClientConnection]" = field(default_factory=set)
     _next_id: int = 0

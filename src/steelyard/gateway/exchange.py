@@ -16,6 +16,7 @@ from steelyard.gateway.access_log import record_of
 from steelyard.gateway.answer_head import AnswerHead
 from steelyard.gateway.deadlines import overdue
 from steelyard.gateway.kept_stream import KeptStream
+from steelyard.gateway.pool_tries import PoolTries
 from steelyard.gateway.relay import Relay, whole_tokens
 from steelyard.gateway.request_plan import RequestPlan
 from steelyard.gateway.upstream import UpstreamConnection
@@ -53,12 +54,14 @@ class Exchange:
         "last_s",
         "pick",
         "plan",
+        "pool",
         "relay",
         "request",
         "request_id",
         "sent_s",
         "started_s",
         "tried",
+        "tries",
     )
 
     request: Request  # set in `start`, before anything reads it
@@ -69,6 +72,7 @@ class Exchange:
         self.context = context
         self.client = client
         self.plan = plan
+        self.pool = plan.pool
         self.body = body
         self.started_s = monotonic()
         self.pick: Pick | None = None
@@ -77,6 +81,7 @@ class Exchange:
         self.connecting: asyncio.Task[None] | None = None
         self.relay: Relay | None = None
         self.kept: KeptStream | None = None
+        self.tries: PoolTries | None = None
         self._charged_prompt = self._charged_output = 0
         self.attempts = 0
         self.free_tries = 1
@@ -101,6 +106,9 @@ class Exchange:
             return
         if plan.keeps_streams and self.request.streams:
             self.kept = KeptStream(self, pool)
+        model_pools = self.context.model_pools
+        if model_pools is not None and self.request.model in model_pools.chains:
+            self.tries = PoolTries(self, model_pools, model_pools.chains[self.request.model])
         pool.budget.request_started(self.started_s)
         self.forward(self.started_s)
 
@@ -110,7 +118,10 @@ class Exchange:
         if pool is None:
             self.answer_locally(answers.no_route(self.plan.head.path, extra), 404)
         else:
-            body = answers.model_list(self.context.router.models(pool.name))
+            names = self.context.router.models(pool.name)
+            if self.context.model_pools is not None:
+                names += self.context.model_pools.chains
+            body = answers.model_list(names)
             self.answer_locally(answers.answer(200, body, extra=extra), 200)
 
     def forward(self, now_s: float) -> None:
@@ -172,6 +183,8 @@ class Exchange:
             self.last_error = f"the engine answered {status}"
             setbacks.try_elsewhere(self)
             return
+        if status >= 400 and self.tries is not None and self.tries.refused(head, body):
+            return
         keep_alive = plan.head.keep_alive and not context.draining
         client.transport.write(
             b"%bContent-Length: %d\r\n%bX-Request-Id: %b\r\n\r\n%b"
@@ -191,10 +204,12 @@ class Exchange:
     @property
     def _answer_id(self) -> bytes:
         """The id as an answer's header gives it, with the line of the pick behind it if that is asked for."""
-        pick, context = self.pick, self.context
+        pick, context, found = self.pick, self.context, self.request_id
+        if self.tries is not None:
+            found += self.tries.lines()
         if pick is None or not context.shows_picks:
-            return self.request_id
-        return b"%b\r\n%b" % (self.request_id, receipts.header(pick, context.fleet))
+            return found
+        return b"%b\r\n%b" % (found, receipts.header(pick, context.fleet))
 
     def answer_head(self, head: AnswerHead, length: int, has_body: bool) -> None:
         """The engine's head is here; it waits for the first payload."""
@@ -203,6 +218,8 @@ class Exchange:
             self.last_error = f"the engine answered {head.status}"
             self.abandon()
             setbacks.try_elsewhere(self)
+            return
+        if head.status >= 400 and self.tries is not None and self.tries.refused(head, None):
             return
         plan, client = self.plan, self.client
         self.relay = Relay(head, length, plan.head.minor_version, self._answer_id, client.transport)
@@ -223,7 +240,7 @@ class Exchange:
             relay.begin(payload, self.last_s)
 
     def _first_payload(self, now_s: float) -> None:
-        pick, request, pool = self.pick, self.request, self.plan.pool
+        pick, request, pool = self.pick, self.request, self.pool
         if pick is None or pool is None:
             return
         self.context.ledger.first_token(pick.slot, self._charged_prompt)
@@ -248,7 +265,7 @@ class Exchange:
 
     def _record_success(self, status: int, tokens: int, cached: int, now_s: float) -> None:
         """Only what the engine is to blame for counts against it: 4xx never does, 5xx does."""
-        pick, pool, context = self.pick, self.plan.pool, self.context
+        pick, pool, context = self.pick, self.pool, self.context
         if pick is None or pool is None:
             return
         if status >= 500:
@@ -256,6 +273,8 @@ class Exchange:
             return
         if context.router.troubled:
             context.router.report_success(pick.slot, now_s)
+        if self.tries is not None:
+            self.tries.succeeded()
         whole = self.kept is None or not self.kept.continued  # a part's time says nothing of the whole
         if pool.learner is not None and status < 400 and whole:
             took_s = now_s - self.sent_s
@@ -287,6 +306,8 @@ class Exchange:
         self.abandon()
         if self.kept is not None:
             self.kept.client_left()
+        if self.tries is not None:
+            self.tries.cancel()
         self.end(499, monotonic())
 
     @property
@@ -298,7 +319,7 @@ class Exchange:
 
     def check_deadlines(self, now_s: float) -> None:
         """Called by the sweeper."""
-        pool, relay, kept = self.plan.pool, self.relay, self.kept
+        pool, relay, kept = self.pool, self.relay, self.kept
         if pool is None or self.connecting is not None:
             return
         problem = overdue(
@@ -342,7 +363,7 @@ class Exchange:
 
     def end(self, status: int, now_s: float, output_tokens: int | None = None) -> None:
         """Release and record; every way out comes through here once."""
-        context, pick, pool, relay = self.context, self.release(), self.plan.pool, self.relay
+        context, pick, pool, relay = self.context, self.release(), self.pool, self.relay
         first_s = relay.first_s if relay is not None else 0.0
         if pool is None:
             context.meters.client_error(404)
@@ -360,7 +381,7 @@ class Exchange:
     @property
     def pool_name(self) -> str:
         """The pool that serves it, "" for none."""
-        pool = self.plan.pool
+        pool = self.pool
         return pool.name if pool is not None else ""
 
     @property

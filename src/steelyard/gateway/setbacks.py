@@ -85,7 +85,9 @@ def try_elsewhere(exchange: "Exchange") -> None:
 
 
 def give_up(exchange: "Exchange", problem: BadRequest | UpstreamError | NoEligibleReplica) -> None:
-    """Tell the client what is wrong."""
+    """Tell the client what is wrong, unless its model has another pool."""
+    if exchange.tries is not None and exchange.tries.gave_up(problem):
+        return
     plan = exchange.plan
     close = exchange.context.draining or not plan.head.keep_alive
     data = answers.error(problem, close=close, extra=exchange.id_line, head_only=plan.is_head)
@@ -93,7 +95,7 @@ def give_up(exchange: "Exchange", problem: BadRequest | UpstreamError | NoEligib
 
 
 def _may_retry(exchange: "Exchange", *, free: bool) -> bool:
-    pool = exchange.plan.pool
+    pool = exchange.pool
     if pool is None or exchange.attempts > pool.max_retries:
         return False
     if free and exchange.free_tries:

@@ -29,6 +29,7 @@ from steelyard.gateway.client_connection import ClientConnection
 from steelyard.gateway.context import WorkerContext
 from steelyard.gateway.meters import Meters
 from steelyard.gateway.pool_policy import pool_policy
+from steelyard.gateway.pool_tries import ModelPools
 from steelyard.gateway.request_plan import plans
 from steelyard.gateway.routes import Pool, Routes
 from steelyard.gateway.upstream import UpstreamPool
@@ -103,6 +104,7 @@ def build_context(
         upstreams=open_upstreams(configuration, loop),
         access_log=log,
         shows_picks=configuration.pick_header,
+        model_pools=ModelPools(configuration, pools, rng) if configuration.models else None,
         id_prefix=f"{os.getpid():x}{seed & 0xFFFFFF:06x}-".encode(),
     )
     return context, membership

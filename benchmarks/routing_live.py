@@ -143,7 +143,7 @@ def page(names: list[str], seeds: range, seconds: float) -> str:
         f"{before}. {ENGINES} emulated engines ({PROFILE}), {GROUPS} groups of prompts with {SHARED_TOKENS:,}"
         f" shared and {OWN_TOKENS} own tokens, {OUTPUT_TOKENS} tokens of answer, "
         f"{RATE_PER_S:g} requests/s for {seconds:g} s, {len(seeds)} seeds. "
-        f"SLO: first token in {OBJECTIVE.ttft_s:g} s, then {OBJECTIVE.tpot_s:g} s a token. Medians over seeds. "
+        f"SLO: first token in {OBJECTIVE.ttft_s:g} s, then {OBJECTIVE.tpot_s:g} s a token. Medians. "
         f"{versions}.\n",
         "| router | TTFT p50, s | p90, s | p99, s | in SLO | goodput, 1/s | not answered |",
         "|---|---:|---:|---:|---:|---:|---:|",

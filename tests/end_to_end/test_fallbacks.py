@@ -23,7 +23,7 @@ from tests.harness.chaos_engine import (
     says_and_resets,
     stream_of,
 )
-from tests.harness.processes import Running, configured_gateway
+from tests.harness.processes import Running, configured_gateway, wait_until
 from tests.harness.raw_client import Answer, ask, post
 
 _TOP = """
@@ -36,7 +36,7 @@ name = "m"
 pools = ["local", "site"]
 larger = "large"
 [fallback]
-circuit_failures = 3
+circuit_failures = {failures}
 circuit_open_s = 0.5
 circuit_probes = 1
 short_wait_s = 1.5
@@ -59,16 +59,40 @@ models = ["{known}"]
 """
 
 
+Pools = tuple[Running, list[ChaosEngine]]
+
+
 @contextlib.contextmanager
-def three_pools(folder: Path, *behaviours: Behaviour) -> Iterator[tuple[Running, list[ChaosEngine]]]:
-    with chaos_engines(*behaviours) as engines:
+def three_pools(folder: Path, failures: int) -> Iterator[Pools]:
+    with chaos_engines(good, good, good) as engines:
         names = (("local", "", "m"), ("site", "m-at-site", "m-at-site"), ("large", "m-large", "m-large"))
         pools = (
             _POOL.format(name=name, model=model, known=known, url=engine.url)
             for (name, model, known), engine in zip(names, engines, strict=True)
         )
-        with configured_gateway(folder, _TOP + "".join(pools)) as front:
+        with configured_gateway(folder, _TOP.format(failures=failures) + "".join(pools)) as front:
             yield front, engines
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pools]:
+    """Pools whose circuits stay closed whatever happens."""
+    with three_pools(tmp_path_factory.mktemp("fallbacks"), failures=100_000) as pools:
+        yield pools
+
+
+@pytest.fixture
+def pools(shared: Pools) -> Pools:
+    """The same, well and with nothing received."""
+    for engine in shared[1]:
+        engine.behaviour = good
+        engine.requests.clear()
+    return shared
+
+
+def behave(pools: Pools, *behaviours: Behaviour) -> None:
+    for engine, behaviour in zip(pools[1], behaviours, strict=False):
+        engine.behaviour = behaviour
 
 
 def request(front: Running, **fields: Any) -> Answer:
@@ -101,13 +125,14 @@ PASSED_ON: dict[str, Behaviour] = {
 
 
 @pytest.mark.parametrize("fault", PASSED_ON.values(), ids=PASSED_ON)
-def test_what_is_the_pools_fault_goes_on_to_the_next_pool(tmp_path: Path, fault: Behaviour) -> None:
-    with three_pools(tmp_path, fault, good, good) as (front, engines):
-        answer = request(front, stream=True)
-        assert (answer.status, answer.body, answer.whole) == (200, GOOD_BODY, True)
-        assert (answer.value("x-steelyard-attempts"), answer.value("x-steelyard-pool")) == ("2", "site")
-        assert json.loads(engines[1].requests[0].body)["model"] == "m-at-site"
-        assert counts(engines)[2] == 0
+def test_what_is_the_pools_fault_goes_on_to_the_next_pool(pools: Pools, fault: Behaviour) -> None:
+    behave(pools, fault, good, good)
+    front, engines = pools
+    answer = request(front, stream=True)
+    assert (answer.status, answer.body, answer.whole) == (200, GOOD_BODY, True)
+    assert (answer.value("x-steelyard-attempts"), answer.value("x-steelyard-pool")) == ("2", "site")
+    assert json.loads(engines[1].requests[0].body)["model"] == "m-at-site"
+    assert counts(engines)[2] == 0
 
 
 REFUSALS = {
@@ -118,74 +143,78 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
-def test_a_refusal_is_an_answer_and_never_tried_again(tmp_path: Path, refusal: Behaviour) -> None:
-    with three_pools(tmp_path, refusal, good, good) as (front, engines):
-        answer = request(front)
-        assert 400 <= answer.status < 500
-        assert answer.value("x-steelyard-attempts") == "1"
-        assert counts(engines) == [1, 0, 0]
+def test_a_refusal_is_an_answer_and_never_tried_again(pools: Pools, refusal: Behaviour) -> None:
+    behave(pools, refusal, good, good)
+    front, engines = pools
+    answer = request(front)
+    assert 400 <= answer.status < 500
+    assert answer.value("x-steelyard-attempts") == "1"
+    assert counts(engines) == [1, 0, 0]
 
 
-def test_a_prompt_too_long_goes_once_to_the_larger_model(tmp_path: Path) -> None:
+def test_a_prompt_too_long_goes_once_to_the_larger_model(pools: Pools) -> None:
     too_long = fails(
         b"400 Bad Request", b'{"error":{"message":"the maximum context length is 8","code":400}}'
     )
-    with three_pools(tmp_path, too_long, good, good) as (front, engines):
-        answer = request(front)
-        assert (answer.body, answer.value("x-steelyard-pool")) == (GOOD_BODY, "large")
-        assert json.loads(engines[2].requests[0].body)["model"] == "m-large"
-        engines[2].behaviour = too_long
-        assert request(front).status == 400
-        assert counts(engines) == [2, 0, 2]
+    behave(pools, too_long, good, good)
+    front, engines = pools
+    answer = request(front)
+    assert (answer.body, answer.value("x-steelyard-pool")) == (GOOD_BODY, "large")
+    assert json.loads(engines[2].requests[0].body)["model"] == "m-large"
+    engines[2].behaviour = too_long
+    assert request(front).status == 400
+    assert counts(engines) == [2, 0, 2]
 
 
-def test_a_short_wait_is_waited_out_as_long_as_it_asks(tmp_path: Path) -> None:
+def test_a_short_wait_is_waited_out_as_long_as_it_asks(pools: Pools) -> None:
     busy = fails(b"429 Slow down", b"no", b"Retry-After: 1")
-    with three_pools(tmp_path, in_turn(busy, good), good, good) as (front, engines):
-        started_s = time.monotonic()
-        answer = request(front)
-        assert (answer.body, answer.value("x-steelyard-pool")) == (GOOD_BODY, "local")
-        assert 1.0 <= time.monotonic() - started_s < 2.5
-        assert counts(engines) == [2, 0, 0]
+    behave(pools, in_turn(busy, good), good, good)
+    front, engines = pools
+    started_s = time.monotonic()
+    answer = request(front)
+    assert (answer.body, answer.value("x-steelyard-pool")) == (GOOD_BODY, "local")
+    assert 1.0 <= time.monotonic() - started_s < 2.5
+    assert counts(engines) == [2, 0, 0]
 
 
 def test_a_failing_pool_is_left_alone_probed_and_used_again(tmp_path: Path) -> None:
-    with three_pools(tmp_path, fails(b"500 Oops"), good, good) as (front, engines):
+    with three_pools(tmp_path, failures=3) as (front, engines):
+        engines[0].behaviour = fails(b"500 Oops")
         for _ in range(20):
             assert request(front).body == GOOD_BODY
         # Three failures open the circuit; a probe or two may come while twenty requests are made.
         assert 3 <= counts(engines)[0] <= 6
         engines[0].behaviour = good
-        deadline_s = time.monotonic() + 10
-        while request(front).value("x-steelyard-pool") != "local":
-            assert time.monotonic() < deadline_s
-            time.sleep(0.05)
+        wait_until(lambda: request(front).value("x-steelyard-pool") == "local")
         before = counts(engines)[1]
         for _ in range(5):
             assert request(front).value("x-steelyard-pool") == "local"
         assert counts(engines)[1] == before
 
 
-def test_when_all_pools_fail_the_last_failure_is_the_answer(tmp_path: Path) -> None:
-    with three_pools(tmp_path, says(), fails(b"500 Oops", b"oops"), good) as (front, engines):
-        answer = request(front)
-        assert (answer.status, answer.body, answer.value("x-steelyard-attempts")) == (500, b"oops", "2")
-        assert counts(engines)[2] == 0
+def test_when_all_pools_fail_the_last_failure_is_the_answer(pools: Pools) -> None:
+    behave(pools, says(), fails(b"500 Oops", b"oops"), good)
+    front, engines = pools
+    answer = request(front)
+    assert (answer.status, answer.body, answer.value("x-steelyard-attempts")) == (500, b"oops", "2")
+    assert counts(engines)[2] == 0
 
 
-def test_a_stream_cut_in_one_pool_goes_on_in_the_next(tmp_path: Path) -> None:
+def test_a_stream_cut_in_one_pool_goes_on_in_the_next(pools: Pools) -> None:
     cut = says_and_resets(STREAM_HEAD + content_events("one ", "two "))
-    with three_pools(tmp_path, cut, stream_of(["one ", "two ", "three"]), good) as (front, engines):
-        answer = request(front, stream=True)
-        assert answer.whole
-        assert b"three" in answer.body
-        assert answer.body.count(b"one ") == 1
-        assert json.loads(engines[1].requests[0].body)["model"] == "m-at-site"
+    behave(pools, cut, stream_of(["one ", "two ", "three"]), good)
+    front, engines = pools
+    answer = request(front, stream=True)
+    assert answer.whole
+    assert b"three" in answer.body
+    assert answer.body.count(b"one ") == 1
+    assert json.loads(engines[1].requests[0].body)["model"] == "m-at-site"
 
 
-def test_other_models_know_nothing_of_it_and_the_list_names_it(tmp_path: Path) -> None:
+def test_other_models_know_nothing_of_it_and_the_list_names_it(pools: Pools) -> None:
     whole = says(b"%bContent-Length: 2\r\n\r\n{}" % JSON_HEAD, stays=True)
-    with three_pools(tmp_path, whole, good, good) as (front, _):
-        answer = ask(front.addresses["gateway"], b"GET /v1/models HTTP/1.1\r\nHost: h\r\n\r\n")
-        assert "m" in [each["id"] for each in json.loads(answer.body)["data"]]
-        assert request(front, model="other").status == 404
+    behave(pools, whole, good, good)
+    front, _ = pools
+    answer = ask(front.addresses["gateway"], b"GET /v1/models HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert "m" in [each["id"] for each in json.loads(answer.body)["data"]]
+    assert request(front, model="other").status == 404

@@ -5,7 +5,7 @@ import re
 import sys
 from pathlib import Path
 
-from steelyard.config import schema
+from steelyard.config import access, schema
 
 PAGE = Path("docs/configuration.md")
 TABLES = (
@@ -19,6 +19,13 @@ TABLES = (
     ("pools.health", schema.HealthOptions),
     ("pools.outlier", schema.OutlierOptions),
     ("pools.upstream", schema.UpstreamOptions),
+    ("pools.admission", access.AdmissionOptions),
+    ("pools.engine", access.EngineAccessOptions),
+    ("tls", access.TlsOptions),
+    ("keys", access.KeyOptions),
+    ("tenants", access.TenantOptions),
+    ("tenants.model_limits", access.ModelLimitOptions),
+    ("admin_access", access.AdminOptions),
 )
 _FIELD = re.compile(r"^    (\w+): ([^=#]+?)(?: = (.+?))?(?:  # (.+))?$")
 

@@ -40,6 +40,7 @@ class FairQueue:
         self._max_waiting = max_waiting
         self._classes: dict[int, FairOrder] = {}
         self._in_class: dict[int, dict[str, int]] = {}
+        self._totals: dict[int, int] = {}
         self._deadlines: list[tuple[float, int, Waiting]] = []
         self._arrivals = 0
         self._cancelled = 0
@@ -63,7 +64,7 @@ class FairQueue:
         item.order, item.queued_s = self._arrivals, now_s
         self._order_of(item.priority).push(item)
         counts[item.tenant] = mine + 1
-        self.waiting += 1
+        self._count(item.priority, 1)
         heappush(self._deadlines, (item.deadline_s, item.order, item))
         if self._cancelled > self.waiting + 64 or len(self._deadlines) > 2 * self.waiting + 256:
             self._sweep()
@@ -88,7 +89,7 @@ class FairQueue:
         order.push(item)
         counts = self._in_class.setdefault(item.priority, {})
         counts[item.tenant] = counts.get(item.tenant, 0) + 1
-        self.waiting += 1
+        self._count(item.priority, 1)
         heappush(self._deadlines, (item.deadline_s, item.order, item))
 
     def cancel(self, item: Waiting) -> None:
@@ -127,8 +128,9 @@ class FairQueue:
         counts = self._in_class.get(priority, {})
         mine = counts.get(tenant, 0)
         # In fair turns every other tenant is served at most as often as this one until its turn comes.
-        turns = mine + sum(min(count, mine + 1) for name, count in counts.items() if name != tenant)
-        above = sum(sum(each.values()) for other, each in self._in_class.items() if other < priority)
+        others = self._totals.get(priority, 0) - mine
+        turns = mine + min(others, (mine + 1) * len(counts))
+        above = sum(total for other, total in self._totals.items() if other < priority)
         return self._wait_s(turns + above)
 
     def _wait_s(self, turns: int) -> float:
@@ -149,13 +151,17 @@ class FairQueue:
 
     def _forget(self, item: Waiting) -> None:
         item.gone = True  # heaps that still hold it drop it when they meet it
-        self.waiting -= 1
+        self._count(item.priority, -1)
         counts = self._in_class[item.priority]
         left = counts[item.tenant] - 1
         if left:
             counts[item.tenant] = left
         else:
             del counts[item.tenant]
+
+    def _count(self, priority: int, change: int) -> None:
+        self.waiting += change
+        self._totals[priority] = self._totals.get(priority, 0) + change
 
     def _order_of(self, priority: int) -> FairOrder:
         order = self._classes.get(priority)

@@ -51,7 +51,7 @@ def test_tenants_come_from_the_file(tmp_path: Path) -> None:
 def test_limits_that_cannot_be_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"tenants\.a\.tokens_per_min is -1"):
         TenantOptions(name="a", tokens_per_min=-1)
-    with pytest.raises(ConfigError, match="tenants.name is 'a b'"):
+    with pytest.raises(ConfigError, match=r"tenants\.name is 'a b'"):
         TenantOptions(name="a b")
     with pytest.raises(ConfigError, match="two model_limits"):
         TenantOptions(name="a", model_limits=(ModelLimitOptions(model="m"), ModelLimitOptions(model="m")))

@@ -11,6 +11,8 @@ from steelyard.model.errors import SteelyardError
 VERBS = {
     "serve": ("steelyard.cli.serve", "Balance requests over engines."),
     "check": ("steelyard.cli.check", "Check a configuration file and say what it would do."),
+    "keys": ("steelyard.cli.keys", "Make, list and revoke API keys."),
+    "audit": ("steelyard.cli.audit", "Check that an audit log is whole."),
     "policies": ("steelyard.cli.policies", "List the routing policies."),
     "engine": ("steelyard.cli.engine", "Run an emulated LLM engine."),
     "replay": ("steelyard.cli.replay", "Replay a trace against an endpoint and report what came of it."),

@@ -7,8 +7,15 @@ a bound.
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
+
+from steelyard.model.fleet import Fleet
+from steelyard.model.routing_policy import Pick
+
+if TYPE_CHECKING:
+    from steelyard.gateway.exchange import Exchange
 
 MAX_WAITING = 20_000
 FLUSH_S = 0.25
@@ -58,3 +65,34 @@ class AccessLog:
         except OSError:
             for _ in records:
                 self._dropped()
+
+
+def record_of(
+    exchange: "Exchange",
+    pick: Pick | None,
+    fleet: Fleet,
+    status: int,
+    first_s: float,
+    output_tokens: int,
+    now_s: float,
+) -> dict[str, object]:
+    """The line of one request. first_s: when its streamed answer began, 0 when it did not."""
+    request, head = exchange.request, exchange.plan.head
+    return {
+        "request_id": exchange.request_id.decode("ascii"),
+        "client": exchange.client.peer,
+        "method": head.method.decode("ascii"),
+        "path": head.path.decode("ascii"),
+        "status": status,
+        "pool": exchange.pool_name,
+        "replica": fleet.ids[pick.slot] if pick is not None else "",
+        "model": request.model,
+        "streams": request.streams,
+        "prompt_tokens": request.prompt_tokens,
+        "output_tokens": output_tokens,
+        "ttft_s": round(first_s - exchange.started_s, 6) if first_s else None,
+        "total_s": round(now_s - exchange.started_s, 6),
+        "attempts": exchange.attempts,
+        "reason": pick.reason if pick is not None else "",
+        "error": exchange.last_error,
+    }

@@ -58,6 +58,18 @@ def error(
     return answer(status, body, close=close, extra=extra, head_only=head_only)
 
 
+def no_route(path: bytes, extra: bytes) -> bytes:
+    """The answer to a path that leads nowhere."""
+    return plain_error(404, f"no route for {path.decode('ascii', 'replace')[:200]}", extra=extra)
+
+
+def connection_line(keep_alive: bool, minor_version: int) -> bytes:
+    """What an answer says of its connection: nothing where HTTP/1.1 means it anyway."""
+    if not keep_alive:
+        return b"Connection: close\r\n"
+    return b"Connection: keep-alive\r\n" if minor_version == 0 else b""
+
+
 def stream_error(message: str) -> bytes:
     """The event that ends a stream which could not be finished."""
     return b"data: " + error_body(message, "server_error", code="upstream_lost") + b"\n\n"

@@ -8,33 +8,32 @@ from steelyard.cluster.ledger import Ledger
 from steelyard.config.schema import Configuration
 from steelyard.gateway.access_log import AccessLog
 from steelyard.gateway.meters import Meters
-from steelyard.gateway.routes import Routes
+from steelyard.gateway.request_plan import RequestPlan
 from steelyard.gateway.upstream import UpstreamPool
 from steelyard.model.fleet import Fleet
 from steelyard.routing.router import Router
+from steelyard.wire.head_memo import HeadMemo
 
 if TYPE_CHECKING:
     from steelyard.gateway.client_connection import ClientConnection
-    from steelyard.gateway.exchange import Exchange
 
 
 @dataclass(slots=True)
 class WorkerContext:
-    """One worker. Built once at its start; only `draining` and the sets change."""
+    """One worker. Built once at its start; only `draining` and the set change."""
 
     configuration: Configuration
     loop: asyncio.AbstractEventLoop
     fleet: Fleet
     ledger: Ledger
     router: Router
-    routes: Routes
+    plans: HeadMemo[RequestPlan]
     meters: Meters
     upstreams: list[UpstreamPool]
     access_log: AccessLog | None
     id_prefix: bytes
     draining: bool = False
     connections: "set[ClientConnection]" = field(default_factory=set)
-    exchanges: "set[Exchange]" = field(default_factory=set)
     _next_id: int = 0
 
     def next_request_id(self) -> bytes:

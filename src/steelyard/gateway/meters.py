@@ -13,6 +13,7 @@ MAX_POOLS = 32
 STATUS_CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx", "left")
 LEFT = 5  # a client that went away: 499, counted by itself
 OUTCOMES = ("ok", "client_error", "server_error")
+STATUS_CLASSES_COUNT, OUTCOMES_COUNT = len(STATUS_CLASSES), len(OUTCOMES)
 
 TTFT_BOUNDS_S = (
     0.005,
@@ -78,34 +79,30 @@ _RETRIES, _CUT, _REFUSED, _MALFORMED, _LOG_DROPPED = range(len(PLAIN))
 class Meters:
     """One worker's counters."""
 
-    __slots__ = ("_pools", "_row")
+    __slots__ = ("_row",)
 
-    def __init__(self, page: SharedPage, worker: int, pools: list[str]) -> None:
+    def __init__(self, page: SharedPage, worker: int) -> None:
         self._row = page.counter_row(worker)
-        self._pools = {name: index for index, name in enumerate(pools[:MAX_POOLS])}
 
-    def request_finished(
-        self, slot: int, status: int, ttft_s: float | None, total_s: float, pool: str
-    ) -> None:
-        """A request ended. slot: -1 when no replica was picked; ttft_s: None when nothing came back."""
+    def request_finished(self, pool: int, slot: int, status: int, ttft_s: float, total_s: float) -> None:
+        """A request ended.
+
+        pool: its index; slot: -1 when no replica was picked; ttft_s: 0 for an answer that came in one piece.
+        """
         row = self._row
-        index = self._pools.get(pool)
-        if index is None:
-            row[_MALFORMED] += 1  # it matched no route
+        if pool >= MAX_POOLS:
             return
-        status_class = LEFT if status == 499 else status // 100 - 1
-        row[POOLS_AT + index * len(STATUS_CLASSES) + status_class] += 1
+        status_class = status // 100 - 1 if status != 499 else LEFT
+        row[POOLS_AT + pool * STATUS_CLASSES_COUNT + status_class] += 1
         if slot >= 0:
-            outcome = 0 if status < 400 else 1 if status < 500 else 2
-            row[REPLICAS_AT + slot * len(OUTCOMES) + outcome] += 1
-        if ttft_s is not None:
-            self._observe(TTFT_AT + index * _HISTOGRAM_WORDS, TTFT_BOUNDS_S, ttft_s)
-        self._observe(TOTAL_AT + index * _HISTOGRAM_WORDS, TOTAL_BOUNDS_S, total_s)
-
-    def _observe(self, at: int, bounds_s: tuple[float, ...], value_s: float) -> None:
-        row = self._row
-        row[at + bisect_left(bounds_s, value_s)] += 1
-        row[at + _HISTOGRAM_WORDS - 1] += int(value_s * 1e6)
+            row[REPLICAS_AT + slot * OUTCOMES_COUNT + (0 if status < 400 else 1 if status < 500 else 2)] += 1
+        at = TOTAL_AT + pool * _HISTOGRAM_WORDS
+        row[at + bisect_left(TOTAL_BOUNDS_S, total_s)] += 1
+        row[at + _HISTOGRAM_WORDS - 1] += int(total_s * 1e6)
+        if ttft_s:
+            at = TTFT_AT + pool * _HISTOGRAM_WORDS
+            row[at + bisect_left(TTFT_BOUNDS_S, ttft_s)] += 1
+            row[at + _HISTOGRAM_WORDS - 1] += int(ttft_s * 1e6)
 
     def retry(self) -> None:
         """A request goes to another replica."""

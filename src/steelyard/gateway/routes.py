@@ -10,9 +10,13 @@ from steelyard.wire.http1_head import RequestHead
 
 @dataclass(slots=True)
 class Pool:
-    """A group of replicas with one policy, as a worker uses it."""
+    """A group of replicas with one policy, as a worker uses it.
+
+    index: its place in the configuration, where its counters are.
+    """
 
     name: str
+    index: int
     policy: RoutingPolicy
     budget: RetryBudget
     timeouts: TimeoutOptions
@@ -22,10 +26,11 @@ class Pool:
     learner: LearningPolicy | None = None
 
     @classmethod
-    def of(cls, options: PoolOptions, policy: RoutingPolicy) -> "Pool":
+    def of(cls, options: PoolOptions, policy: RoutingPolicy, index: int) -> "Pool":
         """Build the pool that options describe."""
         return cls(
             name=options.name,
+            index=index,
             policy=policy,
             budget=RetryBudget(options.retries.budget_fraction, options.retries.budget_min_per_s),
             timeouts=options.timeouts,

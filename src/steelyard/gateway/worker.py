@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from time import monotonic
 
 import msgspec
 import uvloop
@@ -22,9 +23,11 @@ from steelyard.config.plugins import make_policy
 from steelyard.config.schema import Configuration
 from steelyard.gateway import fleet_table
 from steelyard.gateway.access_log import AccessLog
+from steelyard.gateway.answer_head import answer_heads
 from steelyard.gateway.client_connection import ClientConnection
 from steelyard.gateway.context import WorkerContext
 from steelyard.gateway.meters import Meters
+from steelyard.gateway.request_plan import plans
 from steelyard.gateway.routes import Pool, Routes
 from steelyard.gateway.upstream import UpstreamPool
 from steelyard.policies.failure.outlier import OutlierDetector
@@ -38,8 +41,9 @@ READY = b"ready\n"
 
 def open_upstreams(configuration: Configuration, loop: asyncio.AbstractEventLoop) -> list[UpstreamPool]:
     """A pool of connections for each slot, in the order of `fleet_table.rows_of`."""
+    heads = answer_heads()
     return [
-        UpstreamPool(replica.url, pool.upstream, pool.timeouts, loop)
+        UpstreamPool(replica.url, pool.upstream, pool.timeouts, loop, heads)
         for pool in configuration.pools
         for replica in pool.replicas
     ]
@@ -57,9 +61,9 @@ def build_context(
         fleet_table.apply(read[1], membership)
     pools: dict[str, Pool] = {}
     routed: list[RoutedPool] = []
-    for options in configuration.pools:
+    for index, options in enumerate(configuration.pools):
         policy = make_policy(options.policy, rng)
-        pools[options.name] = Pool.of(options, policy)
+        pools[options.name] = Pool.of(options, policy, index)
         outliers = OutlierDetector(
             **{name: getattr(options.outlier, name) for name in options.outlier.__slots__}
         )
@@ -72,7 +76,7 @@ def build_context(
                 slow_start_s=options.slow_start_s,
             )
         )
-    meters = Meters(page, worker, list(pools))
+    meters = Meters(page, worker)
     log = AccessLog(Path(configuration.access_log), meters.log_dropped) if configuration.access_log else None
     context = WorkerContext(
         configuration=configuration,
@@ -80,7 +84,7 @@ def build_context(
         fleet=membership.fleet,
         ledger=SharedLedger(membership.fleet, page, worker),
         router=Router(membership, routed, rng),
-        routes=Routes(configuration, pools),
+        plans=plans(Routes(configuration, pools), configuration.limits.max_header_count),
         meters=meters,
         upstreams=open_upstreams(configuration, loop),
         access_log=log,
@@ -109,9 +113,7 @@ class Sweeper:
         if self._page.fleet_sequence != self._sequence and (read := self._page.read_fleet()) is not None:
             self._sequence = read[0]
             fleet_table.apply(read[1], self._membership)
-        now_s = context.loop.time()
-        for exchange in list(context.exchanges):
-            exchange.check_deadlines(now_s)
+        now_s = monotonic()
         for connection in list(context.connections):
             connection.check_deadline(now_s)
         for upstream in context.upstreams:

@@ -54,19 +54,23 @@ class Router:
         self._rng = rng
         self._kept: dict[tuple[str, str], _Candidates] = {}
         self._version = -1
+        self._troubled: set[int] = set()  # slots with a failure since their last success
         self._states: list[ReplicaState] = []
 
     def route(self, pool_name: str, request: Request, tried: frozenset[int], now_s: float) -> Pick:
         """Pick a replica. Raises NoEligibleReplica (404 when no replica knows the model, else 503)."""
         pool = self._pools[pool_name]
-        candidates = self._candidates(pool, request.model, now_s)
-        eligible = candidates.eligible
-        if eligible is not None and tried:
+        # Set by set, not by a call: this line is passed by every request.
+        kept = self._kept.get((pool_name, request.model))
+        if kept is None or now_s >= kept.expires_s or self._version != self._membership.fleet.version:
+            kept = self._candidates(pool, request.model, now_s)
+        eligible = kept.eligible
+        if tried and eligible is not None:
             left = [slot for slot in eligible.slots if slot not in tried]
             eligible = Eligible.of(left) if left else None
         if eligible is None:
-            error = NoEligibleReplica(request.model, candidates.excluded)
-            if not candidates.known_model:
+            error = NoEligibleReplica(request.model, kept.excluded)
+            if not kept.known_model:
                 error.http_status = 404
             raise error
         if pool.returned_s:
@@ -85,12 +89,16 @@ class Router:
 
     def report_success(self, slot: int, now_s: float) -> None:
         """A request went well on a replica."""
+        if slot not in self._troubled:
+            return
+        self._troubled.discard(slot)
         pool = self._pool_of(slot)
         if pool is not None and pool.outliers.succeeded(slot):
             self._kept.clear()
 
     def report_failure(self, slot: int, now_s: float) -> None:
         """A request failed by a replica's fault."""
+        self._troubled.add(slot)
         pool = self._pool_of(slot)
         if pool is None:
             return

@@ -11,6 +11,7 @@ from steelyard.model.fleet import Fleet
 from steelyard.runtime.page import MAX_SLOTS, SharedPage
 
 REFRESH_S = 0.001
+OUTPUT_AT = 2 * MAX_SLOTS
 
 
 class SharedLedger(Ledger):
@@ -35,13 +36,17 @@ class SharedLedger(Ledger):
             rows = [row[start : start + slots].tolist() for row in (self._row, *self._others)]
             values[:] = map(sum, zip(*rows, strict=True))
 
+    # Written out rather than through `super()` and `max`: four times a request, a microsecond each time.
+
     def charge(self, slot: int, prompt_tokens: int, output_tokens: int) -> None:
         """A request is about to be sent."""
-        super().charge(slot, prompt_tokens, output_tokens)
-        row = self._row
+        fleet, row = self.fleet, self._row
+        fleet.requests[slot] += 1
+        fleet.queued_prompt_tokens[slot] += prompt_tokens
+        fleet.output_tokens[slot] += output_tokens
         row[slot] += 1
         row[MAX_SLOTS + slot] += prompt_tokens
-        row[2 * MAX_SLOTS + slot] += output_tokens
+        row[OUTPUT_AT + slot] += output_tokens
 
     def first_token(self, slot: int, prompt_tokens: int) -> None:
         """The prompt of a request has been processed."""
@@ -51,8 +56,14 @@ class SharedLedger(Ledger):
 
     def release(self, slot: int, prompt_tokens_left: int, output_tokens: int) -> None:
         """A request ended, however it did."""
-        super().release(slot, prompt_tokens_left, output_tokens)
-        row = self._row
-        row[slot] = max(0, row[slot] - 1)
-        row[MAX_SLOTS + slot] = max(0, row[MAX_SLOTS + slot] - prompt_tokens_left)
-        row[2 * MAX_SLOTS + slot] = max(0, row[2 * MAX_SLOTS + slot] - output_tokens)
+        fleet, row = self.fleet, self._row
+        for column, at, taken in (
+            (fleet.requests, slot, 1),
+            (fleet.output_tokens, OUTPUT_AT + slot, output_tokens),
+            (fleet.queued_prompt_tokens, MAX_SLOTS + slot, prompt_tokens_left),
+        ):
+            if taken:
+                left = column[slot] - taken
+                column[slot] = left if left > 0 else 0
+                left = row[at] - taken
+                row[at] = left if left > 0 else 0

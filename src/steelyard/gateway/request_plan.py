@@ -1,0 +1,94 @@
+"""What a request head means to this gateway: where it leads, and how it travels on.
+
+Made once for each different head and kept (`wire/head_memo.py`), so that a request of a known head costs no
+parsing, no routing by path, and no writing of fields.
+"""
+
+from dataclasses import dataclass
+
+from steelyard.gateway.routes import Pool, Routes
+from steelyard.model.request import Request
+from steelyard.wire.head_memo import HeadMemo
+from steelyard.wire.http1_head import RequestHead, parse_request_head
+from steelyard.wire.openai import BYTES_PER_TOKEN, read_inference
+
+MAX_REQUEST_ID_BYTES = 128
+
+
+@dataclass(slots=True)
+class RequestPlan:
+    """One head, understood.
+
+    pool: None when no route matches.
+    lists_models: the gateway answers by itself, with the models of all replicas.
+    reads_inference: the body is read for model and prompt.
+    affinity: what a hash ring or a sticky session holds on to; "" for nothing.
+    request_id: the client's own, if it gave one that may be used; else empty.
+    method, target: the request line as it travels on, less the replica's path prefix between them.
+    fields: the field lines that travel on.
+    """
+
+    head: RequestHead
+    pool: Pool | None
+    lists_models: bool
+    reads_inference: bool
+    affinity: str
+    request_id: bytes
+    method: bytes
+    target: bytes
+    fields: bytes
+    is_head: bool
+
+    def understand(self, body: bytes) -> Request:
+        """What the policies may know of a request. Raises BadRequest for a body that is not JSON."""
+        if self.reads_inference and body:
+            return read_inference(body, affinity_key=self.affinity)
+        return Request(prompt_tokens=len(body) // BYTES_PER_TOKEN, affinity_key=self.affinity)
+
+    def head_bytes(
+        self, authority: bytes, path_prefix: bytes, forwarding: bytes, request_id: bytes, body: bytes
+    ) -> bytes:
+        """The request's head, written anew; a chunked body goes on with its length.
+
+        forwarding: field lines that say for whom, each ending in CRLF.
+        """
+        length = b""
+        if body or self.head.chunked or self.head.content_length >= 0:
+            length = b"Content-Length: %d\r\n" % len(body)
+        line = (self.method, path_prefix, self.target, authority, b"\r\n")
+        return b"".join(
+            (*line, self.fields, forwarding, b"X-Request-Id: ", request_id, b"\r\n", length, b"\r\n")
+        )
+
+
+def plan_of(head: RequestHead, routes: Routes) -> RequestPlan:
+    """Understand a head."""
+    own = head.own
+    pool = routes.match(head.target, own.get(b"host", b""))
+    given = own.get(b"x-request-id", b"")
+    usable = given and len(given) <= MAX_REQUEST_ID_BYTES and given.isascii() and b" " not in given
+    host = own.get(b"host", b"")
+    return RequestPlan(
+        head=head,
+        pool=pool,
+        lists_models=pool is not None and pool.lists_models(head),
+        reads_inference=(
+            pool is not None and pool.reads_bodies and head.method == b"POST" and pool.is_json(head)
+        ),
+        affinity=pool.affinity(head) if pool is not None else "",
+        request_id=given if usable else b"",
+        method=head.method + b" ",
+        target=head.target + b" HTTP/1.1\r\nHost: ",
+        fields=b"".join(head.lines) + (b"X-Forwarded-Host: %b\r\n" % host if host else b""),
+        is_head=head.method == b"HEAD",
+    )
+
+
+def plans(routes: Routes, max_fields: int) -> HeadMemo[RequestPlan]:
+    """A reader of request heads for one configuration."""
+
+    def parse(data: bytes) -> tuple[RequestPlan, int]:
+        head = parse_request_head(data, max_fields)
+        return plan_of(head, routes), head.content_length
+
+    return HeadMemo(parse)

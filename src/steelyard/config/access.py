@@ -1,5 +1,6 @@
 """Who may ask for what: API keys, tenants and their limits, TLS, the safety of the admin port."""
 
+import ipaddress
 import re
 from dataclasses import dataclass, field
 from typing import Literal
@@ -174,4 +175,9 @@ def check_tenants(tenants: tuple[TenantOptions, ...], keys: KeyOptions) -> None:
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach an address."""
-    return host in ("localhost", "::1") or host.startswith("127.")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

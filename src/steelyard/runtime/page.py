@@ -15,7 +15,7 @@ import mmap
 import os
 
 MAX_SLOTS = 1024
-MAX_WORKERS = 64
+MAX_ROWS = 129  # two for each of 64 workers, and one
 LEDGER_COLUMNS = 3
 COUNTERS = 8192
 FLEET_BYTES = 1 << 20
@@ -41,9 +41,9 @@ class SharedPage:
 
     @classmethod
     def create(cls, workers: int) -> "SharedPage":
-        """Make a new page, all zeros. Raises ValueError for more workers than rows."""
-        if not 1 <= workers <= MAX_WORKERS:
-            raise ValueError(f"workers is {workers}: it must be 1 to {MAX_WORKERS}")
+        """Make a new page with so many rows, all zeros. Raises ValueError for too many."""
+        if not 1 <= workers <= MAX_ROWS:
+            raise ValueError(f"a page of {workers} rows: it must be 1 to {MAX_ROWS}")
         descriptor = os.memfd_create("steelyard", os.MFD_CLOEXEC)
         words = LEDGER_COLUMNS * MAX_SLOTS + COUNTERS
         os.ftruncate(descriptor, _HEADER_BYTES + FLEET_BYTES + workers * words * _WORD)

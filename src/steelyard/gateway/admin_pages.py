@@ -64,10 +64,10 @@ class AdminPages:
         """Write actions to a file from now on, or to none. Raises ConfigError when it cannot be written."""
         self.audit = AuditLog(Path(path)) if path else None
 
-    def note(self, what: str) -> None:
+    def note(self, what: str, detail: str = "") -> None:
         """Record what was asked for in another way than over the port."""
         if self.audit is not None:
-            self.audit.append("local", what)
+            self.audit.append("local", what, detail)
 
     async def answer(self, request: AdminRequest) -> bytes:
         """One answer. Raises BadRequest."""

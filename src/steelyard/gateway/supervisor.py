@@ -269,6 +269,7 @@ class Supervisor:
                 await action()
             except ConfigError as error:
                 print(f"steelyard: {name} refused, nothing changed: {error}", file=sys.stderr, flush=True)
+                self._pages.note(f"signal: {name}", f"refused: {error}")
 
         self._keep(act())
 

@@ -171,7 +171,10 @@ async def serve(start: WorkerStart, row: int, page: SharedPage, listeners: list[
         loop.add_signal_handler(number, lambda: None)
     loop.add_reader(sys.stdin.fileno(), stop.set)  # the supervisor is gone
     Sweeper(context, membership, page, tls).start()
-    os.write(sys.stdout.fileno(), READY)
+    try:
+        os.write(sys.stdout.fileno(), READY)
+    except BrokenPipeError:
+        return  # the supervisor ended while we started
     await stop.wait()
     for upstream in context.upstreams:
         upstream.close()

@@ -139,9 +139,8 @@ class Exchange:
             connection.close()  # the client left while the connection was being opened
             return
         self.connection = connection
-        upstream = self.context.upstreams[pick.slot]
-        forwarding = self.client.forwarding_lines(plan)
-        head = plan.head_bytes(upstream.authority, upstream.path_prefix, forwarding, self.request_id, body)
+        place = self.context.upstreams[pick.slot].place
+        head = plan.head_bytes(place, self.client.forwarding_lines(plan), self.request_id, len(body))
         connection.send(self, head, body, head_request=plan.is_head)
 
     # --- what the engine does ------------------------------------------------------------------
@@ -235,7 +234,8 @@ class Exchange:
         if status >= 500:
             context.router.report_failure(pick.slot, now_s)
             return
-        context.router.report_success(pick.slot, now_s)
+        if context.router.troubled:
+            context.router.report_success(pick.slot, now_s)
         if pool.learner is not None and status < 400:
             took_s = now_s - self.sent_s
             pool.learner.observe_finish(pick, self.request, took_s, tokens, cached, context.fleet, now_s)

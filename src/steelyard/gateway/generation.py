@@ -39,6 +39,8 @@ class Generation:
         self.configuration = configuration
         # Two rows a worker (it and its successor), and one for the load that older generations still have.
         self.page = SharedPage.create(2 * configuration.workers + 1)
+        for row in range(configuration.workers, self.page.workers):
+            self.page.set_in_use(row, False)
         self.rows = fleet_table.rows_of(configuration)
         by_name = {pool.name: pool for pool in configuration.pools}
         self.probes = [
@@ -147,8 +149,10 @@ class Generation:
 
     def carry(self, loads: Iterable[dict[str, list[int]]]) -> None:
         """Take note of what older generations have in flight, for our workers' picks."""
-        ours = self.page.ledger_row(self.page.workers - 1)
-        every = list(loads)
+        last = self.page.workers - 1
+        ours, every = self.page.ledger_row(last), list(loads)
+        if bool(every) != (last in self.page.rows_in_use):
+            self.page.set_in_use(last, bool(every))
         for slot, row in enumerate(self.rows):
             if row.replica is None:
                 continue

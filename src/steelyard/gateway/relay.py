@@ -11,7 +11,7 @@ from collections import deque
 from steelyard.gateway import answers
 from steelyard.gateway.answer_head import AnswerHead
 from steelyard.wire.chunked import LAST_CHUNK, chunk
-from steelyard.wire.openai import Usage, read_stream_usage, read_usage
+from steelyard.wire.openai import Usage, count_after, read_stream_usage
 
 TAIL_PAYLOADS = 4  # the usage stands in one of the last payloads, before `[DONE]`
 MAX_READ_USAGE_BYTES = 1 << 20
@@ -143,6 +143,6 @@ def tokens_of(usage: Usage | None, otherwise: int) -> tuple[int, int]:
 
 def whole_tokens(body: bytes) -> tuple[int, int]:
     """(output tokens, cached prompt tokens or -1) of a whole answer; (0, -1) when it does not say."""
-    if b'"usage"' not in body or len(body) > MAX_READ_USAGE_BYTES:
+    if len(body) > MAX_READ_USAGE_BYTES:
         return 0, -1
-    return tokens_of(read_usage(body), 0)
+    return max(0, count_after(body, b'"completion_tokens":')), count_after(body, b'"cached_tokens":')

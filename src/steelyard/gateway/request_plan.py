@@ -4,7 +4,7 @@ Made once for each different head and kept (`wire/head_memo.py`), so that a requ
 parsing, no routing by path, and no writing of fields.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from steelyard.gateway.routes import Pool, Routes
 from steelyard.model.request import Request
@@ -13,6 +13,8 @@ from steelyard.wire.http1_head import RequestHead, parse_request_head
 from steelyard.wire.openai import BYTES_PER_TOKEN, read_inference
 
 MAX_REQUEST_ID_BYTES = 128
+Place = tuple[bytes, bytes]  # where a replica is: authority, path prefix
+MAX_STARTS = 16  # kept for each head: heads are many and may be long
 
 
 @dataclass(slots=True)
@@ -24,7 +26,7 @@ class RequestPlan:
     reads_inference: the body is read for model and prompt.
     affinity: what a hash ring or a sticky session holds on to; "" for nothing.
     request_id: the client's own, if it gave one that may be used; else empty.
-    method, target: the request line as it travels on, less the replica's path prefix between them.
+    has_length: the client said how long the body is, or would say so chunk by chunk.
     fields: the field lines that travel on.
     """
 
@@ -38,6 +40,8 @@ class RequestPlan:
     target: bytes
     fields: bytes
     is_head: bool
+    has_length: bool
+    _starts: dict[Place, bytes] = field(default_factory=dict)  # head up to its variable part, by replica
 
     def understand(self, body: bytes) -> Request:
         """What the policies may know of a request. Raises BadRequest for a body that is not JSON."""
@@ -45,20 +49,26 @@ class RequestPlan:
             return read_inference(body, affinity_key=self.affinity)
         return Request(prompt_tokens=len(body) // BYTES_PER_TOKEN, affinity_key=self.affinity)
 
-    def head_bytes(
-        self, authority: bytes, path_prefix: bytes, forwarding: bytes, request_id: bytes, body: bytes
-    ) -> bytes:
+    def head_bytes(self, place: Place, forwarding: bytes, request_id: bytes, body_bytes: int) -> bytes:
         """The request's head, written anew; a chunked body goes on with its length.
 
         forwarding: field lines that say for whom, each ending in CRLF.
         """
-        length = b""
-        if body or self.head.chunked or self.head.content_length >= 0:
-            length = b"Content-Length: %d\r\n" % len(body)
-        line = (self.method, path_prefix, self.target, authority, b"\r\n")
-        return b"".join(
-            (*line, self.fields, forwarding, b"X-Request-Id: ", request_id, b"\r\n", length, b"\r\n")
-        )
+        start = self._starts.get(place)
+        if start is None:
+            start = self._start_for(place)
+        if body_bytes or self.has_length:
+            length = b"\r\nContent-Length: %d\r\n\r\n" % body_bytes
+            return b"".join((start, forwarding, b"X-Request-Id: ", request_id, length))
+        return b"".join((start, forwarding, b"X-Request-Id: ", request_id, b"\r\n\r\n"))
+
+    def _start_for(self, place: Place) -> bytes:
+        authority, path_prefix = place
+        if len(self._starts) >= MAX_STARTS:
+            self._starts.clear()
+        line = b"%b %b%b HTTP/1.1\r\nHost: %b\r\n" % (self.method, path_prefix, self.target, authority)
+        start = self._starts[place] = line + self.fields
+        return start
 
 
 def plan_of(head: RequestHead, routes: Routes) -> RequestPlan:
@@ -77,10 +87,11 @@ def plan_of(head: RequestHead, routes: Routes) -> RequestPlan:
         ),
         affinity=pool.affinity(head) if pool is not None else "",
         request_id=given if usable else b"",
-        method=head.method + b" ",
-        target=head.target + b" HTTP/1.1\r\nHost: ",
+        method=head.method,
+        target=head.target,
         fields=b"".join(head.lines) + (b"X-Forwarded-Host: %b\r\n" % host if host else b""),
         is_head=head.method == b"HEAD",
+        has_length=head.chunked or head.content_length >= 0,
     )
 
 

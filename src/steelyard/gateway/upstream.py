@@ -54,8 +54,7 @@ class UpstreamPool:
         parts = urlsplit(base_url)
         self.host = parts.hostname or ""
         self.port = parts.port or 80
-        self.authority = parts.netloc.encode()
-        self.path_prefix = parts.path.rstrip("/").encode()
+        self.place = (parts.netloc.encode(), parts.path.rstrip("/").encode())  # authority, path prefix
         self._connect_timeout_s = timeouts.connect_timeout_s
         self._loop = loop
         self._max_idle = options.max_idle_connections

@@ -12,6 +12,7 @@ import random
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 
@@ -42,6 +43,7 @@ from steelyard.runtime.workers import RETIRE
 
 SWEEP_S = 0.2
 RARE_S = 1.0
+PUBLISH_S = 0.001
 READY = b"ready\n"
 
 
@@ -55,16 +57,8 @@ def open_upstreams(configuration: Configuration, loop: asyncio.AbstractEventLoop
     ]
 
 
-def build_context(
-    configuration: Configuration, page: SharedPage, worker: int, loop: asyncio.AbstractEventLoop
-) -> tuple[WorkerContext, Membership]:
-    """Put a worker together from the configuration and the shared page."""
-    seed = configuration.seed * 64 + worker if configuration.seed else int.from_bytes(os.urandom(8), "big")
-    rng = random.Random(seed)
-    membership = Membership()
-    read = page.read_fleet()
-    if read is not None:
-        fleet_table.apply(read[1], membership)
+def build_pools(configuration: Configuration, rng: random.Random) -> tuple[dict[str, Pool], list[RoutedPool]]:
+    """The pools as requests find them, and as the router sees them."""
     pools: dict[str, Pool] = {}
     routed: list[RoutedPool] = []
     for index, options in enumerate(configuration.pools):
@@ -82,13 +76,31 @@ def build_context(
                 slow_start_s=options.slow_start_s,
             )
         )
-    meters = Meters(page, worker)
+    return pools, routed
+
+
+def build_context(
+    configuration: Configuration, page: SharedPage, worker: int, loop: asyncio.AbstractEventLoop
+) -> tuple[WorkerContext, Membership]:
+    """Put a worker together from the configuration and the shared page."""
+    seed = configuration.seed * 64 + worker if configuration.seed else int.from_bytes(os.urandom(8), "big")
+    rng = random.Random(seed)
+    membership = Membership()
+    read = page.read_fleet()
+    if read is not None:
+        fleet_table.apply(read[1], membership)
+    pools, routed = build_pools(configuration, rng)
+
+    def soon(publish: Callable[[], None]) -> object:
+        return loop.call_later(PUBLISH_S, publish)
+
+    meters = Meters(page, worker, soon)
     log = AccessLog(Path(configuration.access_log), meters.log_dropped) if configuration.access_log else None
     context = WorkerContext(
         configuration=configuration,
         loop=loop,
         fleet=membership.fleet,
-        ledger=SharedLedger(membership.fleet, page, worker),
+        ledger=SharedLedger(membership.fleet, page, worker, soon),
         router=Router(membership, routed, rng),
         plans=plans(Routes(configuration, pools), configuration.limits.max_header_count),
         meters=meters,
@@ -176,6 +188,7 @@ async def serve(start: WorkerStart, row: int, page: SharedPage, listeners: list[
     except BrokenPipeError:
         return  # the supervisor ended while we started
     await stop.wait()
+    context.meters.publish()
     for upstream in context.upstreams:
         upstream.close()
     if context.access_log is not None:

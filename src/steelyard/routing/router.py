@@ -46,7 +46,10 @@ class _Candidates:
 
 
 class Router:
-    """Routes requests over a membership, for any number of pools."""
+    """Routes requests over a membership, for any number of pools.
+
+    troubled: slots with a failure since their last success; while there is none, successes say nothing.
+    """
 
     def __init__(self, membership: Membership, pools: list[RoutedPool], rng: Rng) -> None:
         self._membership = membership
@@ -54,7 +57,7 @@ class Router:
         self._rng = rng
         self._kept: dict[tuple[str, str], _Candidates] = {}
         self._version = -1
-        self._troubled: set[int] = set()  # slots with a failure since their last success
+        self.troubled: set[int] = set()
         self._states: list[ReplicaState] = []
 
     def route(self, pool_name: str, request: Request, tried: frozenset[int], now_s: float) -> Pick:
@@ -89,16 +92,16 @@ class Router:
 
     def report_success(self, slot: int, now_s: float) -> None:
         """A request went well on a replica."""
-        if slot not in self._troubled:
+        if slot not in self.troubled:
             return
-        self._troubled.discard(slot)
+        self.troubled.discard(slot)
         pool = self._pool_of(slot)
         if pool is not None and pool.outliers.succeeded(slot):
             self._kept.clear()
 
     def report_failure(self, slot: int, now_s: float) -> None:
         """A request failed by a replica's fault."""
-        self._troubled.add(slot)
+        self.troubled.add(slot)
         pool = self._pool_of(slot)
         if pool is None:
             return

@@ -22,7 +22,8 @@ FLEET_BYTES = 1 << 20
 
 _WORD = 8
 _HEADER_BYTES = 4096
-_SEQUENCE, _LENGTH = 0, 1
+_SEQUENCE, _LENGTH, _ROWS_SEQUENCE = 0, 1, 2
+_OUT_OF_USE_AT = 16  # one word a row
 
 
 class SharedPage:
@@ -71,6 +72,21 @@ class SharedPage:
         if before % 2 or before != self._header[_SEQUENCE]:
             return None
         return before, table
+
+    def set_in_use(self, row: int, in_use: bool) -> None:
+        """Say whether anybody writes a row; only the supervisor calls this. In a new page all are."""
+        self._header[_OUT_OF_USE_AT + row] = not in_use
+        self._header[_ROWS_SEQUENCE] += 1
+
+    @property
+    def rows_sequence(self) -> int:
+        """Changes whenever a row comes into use or out of it."""
+        return self._header[_ROWS_SEQUENCE]
+
+    @property
+    def rows_in_use(self) -> list[int]:
+        """The rows that somebody writes."""
+        return [row for row in range(self.workers) if not self._header[_OUT_OF_USE_AT + row]]
 
     def ledger_row(self, worker: int) -> memoryview:
         """A worker's words: `LEDGER_COLUMNS` columns of `MAX_SLOTS` each."""

@@ -126,6 +126,7 @@ class Workers:
         if not rows:
             raise ConfigError(f"worker {worker.index} was replaced just before and still finishes: wait")
         limit_row = self._limit_rows.take()
+        self._page.set_in_use(rows[0], True)
         descriptors = (self._page.descriptor, *(each.fileno() for each in worker.listeners))
         handle = await asyncio.create_subprocess_exec(
             sys.executable, "-m", self._module,
@@ -174,6 +175,7 @@ class Workers:
 
     def _release(self, process: Process) -> None:
         self._page.clear_ledger_row(process.row)
+        self._page.set_in_use(process.row, False)
         self._ended(process)
         self._limit_rows.give_back(process.limit_row)
 

@@ -155,6 +155,24 @@ def read_stream_usage(tail: bytes) -> Usage | None:
     return None
 
 
+def count_after(body: bytes, key: bytes) -> int:
+    """The whole number after the last occurrence of a key with its quotes and colon; -1 without one.
+
+    A key inside a JSON string has its quotes escaped, so what is found is a key.
+    """
+    at = body.rfind(key)
+    if at < 0:
+        return -1
+    at += len(key)
+    digits = body[at : at + 16].lstrip()
+    end = 0
+    for byte in digits:
+        if not 48 <= byte <= 57:
+            break
+        end += 1
+    return int(digits[:end]) if end else -1
+
+
 def error_body(message: str, kind: str, *, param: str | None = None, code: str | None = None) -> bytes:
     """An error in OpenAI's shape."""
     return msgspec.json.encode({"error": {"message": message, "type": kind, "param": param, "code": code}})

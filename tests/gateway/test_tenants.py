@@ -55,7 +55,8 @@ def test_models_of_others_are_not_there() -> None:
     assert tenants["search"].usable(["huge", "large", "small"]) == ["large", "small"]
     assert tenants["ads"].usable(["huge", "large"]) == ["huge", "large"]
     assert not tenants["search"].may_use("huge")
-    assert tenants["search"].may_use("")
+    assert not tenants["search"].may_use("")
+    assert tenants["ads"].may_use("")
     assert tenants["search"].cache_key != tenants["ads"].cache_key
 
 
@@ -78,25 +79,28 @@ def test_slots_stay_the_same_over_reloads_and_are_used_again_at_last() -> None:
         table.assign([f"u{index}" for index in range(SLOTS + 1)])
 
 
-def parsed(answer: bytes) -> tuple[int, dict[str, str], dict[str, object]]:
-    head, _, body = answer.partition(b"\r\n\r\n")
-    status, *lines = head.decode().split("\r\n")
-    error = json.loads(body)["error"]
-    return int(status.split()[1]), dict(line.lower().split(": ", 1) for line in lines), error
+NOTHING_LEFT = LimitState(0, 0, 0.0, 1000, 0, 60.0)
+
+
+def error_of(refused: refusals.Refused) -> dict[str, object]:
+    said: dict[str, object] = json.loads(refused.body)["error"]
+    return said
 
 
 def test_refusals_are_openais() -> None:
-    status, fields, error = parsed(refusals.limit_met(Refusal("tokens", 1000, 12.2)))
-    assert (status, fields["retry-after"]) == (429, "13")
-    assert error["code"] == "rate_limit_exceeded"
-    assert error["message"] == "the limit of 1000 tokens a minute is reached: try again in 13 seconds"
-    status, fields, error = parsed(refusals.wrong_key())
-    assert (status, fields["www-authenticate"], error["code"]) == (401, "bearer", "invalid_api_key")
-    status, fields, error = parsed(refusals.wrong_model("m" * 1000))
-    assert (status, error["code"], error["param"]) == (404, "model_not_found", "model")
-    assert len(str(error["message"])) < 300
-    assert parsed(refusals.no_place(True, 0.0))[:1] == (429,)
-    assert parsed(refusals.no_place(False, 7.5))[1]["retry-after"] == "8"
+    refused = refusals.limit_met(Refusal("tokens", 1000, 12.2), NOTHING_LEFT)
+    assert refused.status == 429
+    assert refused.lines.startswith(b"Retry-After: 13\r\nx-ratelimit-limit-tokens: 1000\r\n")
+    assert error_of(refused)["code"] == "rate_limit_exceeded"
+    says = "the limit of 1000 tokens a minute is reached: try again in 13 seconds"
+    assert error_of(refused)["message"] == says
+    assert refusals.WRONG_KEY.status == 401
+    assert error_of(refusals.WRONG_KEY)["code"] == "invalid_api_key"
+    refused = refusals.wrong_model("m" * 1000)
+    assert (refused.status, error_of(refused)["param"]) == (404, "model")
+    assert len(str(error_of(refused)["message"])) < 300
+    assert refusals.no_place(True, 0.0)[0] == 429
+    assert refusals.no_place(False, 7.5)[::2] == (503, b"Retry-After: 8\r\n")
 
 
 def test_what_is_left_is_told_as_openai_does() -> None:

@@ -32,12 +32,12 @@ def _check_url(url: str) -> None:
     """A replica's address: scheme, host, port and path, nothing that a person could read otherwise."""
     try:
         parts = urlsplit(url)
-        good = parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:  # an open bracket, or a port that is no number up to 65535
         good = False
     _require(
         good and url.isascii() and url.isprintable() and " " not in url,
-        f"replica url {url!r} cannot be used: it must look like http://HOST:PORT",
+        f"replica url {url!r} cannot be used: it must look like http://HOST:PORT or https://HOST:PORT",
     )
     _require(
         not (parts.username or parts.password or parts.query or parts.fragment),
@@ -60,7 +60,7 @@ def parse_address(text: str, key: str) -> tuple[str, int]:
 class ReplicaOptions:
     """One engine or server of a pool."""
 
-    url: str  # http://HOST:PORT, with a path prefix if the engine has one
+    url: str  # http://HOST:PORT or https://HOST:PORT, with a path prefix if the engine has one
     id: str = ""  # a name for it, unique in the fleet; empty means its url
     weight: float = 1.0  # its share beside the others, for policies that weigh
     models: tuple[str, ...] = ()  # names it answers to; empty means: ask it (/v1/models)

@@ -169,6 +169,10 @@ class ClientConnection(asyncio.Protocol):
         """A head is there whose body is not: read it as it comes."""
         if length > self._limits.max_body_bytes:
             raise BadRequest(f"the body is over {self._limits.max_body_bytes} bytes", http_status=413)
+        gate = self._context.gate
+        if gate is not None and not gate.knows(plan):
+            # A stranger's body is not worth reading: it may be large, and come slowly.
+            raise BadRequest("a valid API key is needed", http_status=401, code="invalid_api_key")
         self._plan, self._body_left, self._body_bytes = plan, length, 0
         self._chunks = ChunkedReader() if plan.head.chunked else None
         self._deadline_s = monotonic() + self._limits.client_body_timeout_s

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from steelyard.cluster.ledger import Ledger
 from steelyard.config.schema import Configuration
 from steelyard.gateway.access_log import AccessLog
+from steelyard.gateway.admission import Gatekeeper
 from steelyard.gateway.meters import Meters
 from steelyard.gateway.request_plan import RequestPlan
 from steelyard.gateway.upstream import UpstreamPool
@@ -32,6 +33,7 @@ class WorkerContext:
     upstreams: list[UpstreamPool]
     access_log: AccessLog | None
     id_prefix: bytes
+    gate: Gatekeeper | None = None
     draining: bool = False
     connections: "set[ClientConnection]" = field(default_factory=set)
     _next_id: int = 0

@@ -23,8 +23,11 @@ from steelyard.model.request import Request
 from steelyard.model.routing_policy import Pick
 
 if TYPE_CHECKING:
+    from steelyard.gateway.admission import Admission
     from steelyard.gateway.client_connection import ClientConnection
     from steelyard.gateway.context import WorkerContext
+    from steelyard.gateway.refusals import Refused
+    from steelyard.gateway.tenants import Tenant
 
 NOTHING_TRIED: frozenset[int] = frozenset()
 ASK_ANOTHER = frozenset((429, 503))  # statuses after which another replica may do better
@@ -35,11 +38,14 @@ class Exchange:
 
     attempts: engines that were asked.
     last_error: what went wrong last, for the log.
+    admission: what it holds of its tenant's limits and of the pool's places; None where there are none.
+    told: field lines for the client beside the request id, each ending in CRLF.
     """
 
     __slots__ = (
         "_charged_output",
         "_charged_prompt",
+        "admission",
         "attempts",
         "body",
         "client",
@@ -56,6 +62,7 @@ class Exchange:
         "request_id",
         "sent_s",
         "started_s",
+        "told",
         "tried",
     )
 
@@ -78,17 +85,23 @@ class Exchange:
         self.attempts = 0
         self.free_tries = 1
         self.last_error = ""
+        self.admission: Admission | None = None
+        self.told = b""
         self.request_id = plan.request_id or context.next_request_id()
 
     # --- the way forward -----------------------------------------------------------------------
 
     def start(self) -> None:
         """Understand the request and send it, or answer it at once."""
+        gate = self.context.gate
+        if gate is not None:
+            gate.start(self)
+            return
         plan = self.plan
         pool = plan.pool
         if pool is None or plan.lists_models:
             self.request = Request()
-            self._answer_without_engine()
+            self.answer_without_engine()
             return
         try:
             self.request = plan.understand(self.body)
@@ -99,13 +112,14 @@ class Exchange:
         pool.budget.request_started(self.started_s)
         self.forward(self.started_s)
 
-    def _answer_without_engine(self) -> None:
+    def answer_without_engine(self, tenant: "Tenant | None" = None) -> None:
         """No route leads anywhere, or the list of models is asked for."""
         pool, extra = self.plan.pool, self.id_line
         if pool is None:
             self.answer_locally(answers.no_route(self.plan.head.path, extra), 404)
         else:
-            body = answers.model_list(self.context.router.models(pool.name))
+            models = self.context.router.models(pool.name)
+            body = answers.model_list(models if tenant is None else tenant.usable(models))
             self.answer_locally(answers.answer(200, body, extra=extra), 200)
 
     def forward(self, now_s: float) -> None:
@@ -114,8 +128,14 @@ class Exchange:
         self.sent_s = self.last_s = now_s
         ledger = context.ledger
         ledger.refresh(now_s)
+        pool = self.plan.pool
         try:
-            pick = context.router.route(self.pool_name, request, self.tried, now_s)
+            if pool is None or pool.door is None:
+                pick = context.router.route(self.pool_name, request, self.tried, now_s)
+            elif (called := pool.door.route(self, now_s)) is not None:
+                pick = called
+            else:
+                return  # it waits, or has been sent away
         except NoEligibleReplica as error:
             setbacks.give_up(self, error if not self.tried else UpstreamError(self.last_error))
             return
@@ -162,12 +182,13 @@ class Exchange:
             return
         keep_alive = plan.head.keep_alive and not context.draining
         client.transport.write(
-            b"%bContent-Length: %d\r\n%bX-Request-Id: %b\r\n\r\n%b"
+            b"%bContent-Length: %d\r\n%bX-Request-Id: %b\r\n%b\r\n%b"
             % (
                 head.start,
                 len(body),
                 answers.connection_line(keep_alive, plan.head.minor_version),
                 self.request_id,
+                self.told,
                 body,
             )
         )
@@ -185,7 +206,7 @@ class Exchange:
             setbacks.try_elsewhere(self)
             return
         plan, client = self.plan, self.client
-        self.relay = Relay(head, length, plan.head.minor_version, self.request_id, client.transport)
+        self.relay = Relay(head, length, plan.head.minor_version, self.id_line, client.transport)
         self.relay.has_body = has_body
         self.relay.close_after = not plan.head.keep_alive or self.context.draining
 
@@ -297,6 +318,13 @@ class Exchange:
         self.end(status, monotonic())
         self.client.finished(keep_alive=self.plan.head.keep_alive and not self.context.draining)
 
+    def refuse(self, refused: "Refused") -> None:
+        """Send the request away, and end."""
+        close = self.context.draining or not self.plan.head.keep_alive
+        lines, head_only = refused.lines + self.id_line, self.plan.is_head
+        data = answers.answer(refused.status, refused.body, close=close, extra=lines, head_only=head_only)
+        self.answer_locally(data, refused.status)
+
     def abandon(self) -> None:
         """Stop whatever is being asked of the engine."""
         if self.connecting is not None:
@@ -325,12 +353,16 @@ class Exchange:
             ttft_s = first_s - self.started_s if first_s else 0.0
             slot = pick.slot if pick is not None else -1
             context.meters.request_finished(pool.index, slot, status, ttft_s, now_s - self.started_s)
+        if context.access_log is None and self.admission is None:
+            return
+        if output_tokens is None:
+            output_tokens = relay.tokens()[0] if relay is not None else 0
         if context.access_log is not None:
-            if output_tokens is None:
-                output_tokens = relay.tokens()[0] if relay is not None else 0
             context.access_log.write(
                 record_of(self, pick, context.fleet, status, first_s, output_tokens, now_s)
             )
+        if self.admission is not None:
+            self.admission.end(self, pick, status, output_tokens, now_s)
 
     @property
     def pool_name(self) -> str:
@@ -340,5 +372,5 @@ class Exchange:
 
     @property
     def id_line(self) -> bytes:
-        """The field that tells the client its request id."""
-        return b"X-Request-Id: %b\r\n" % self.request_id
+        """The fields that tell the client its request id, and what else there is to tell."""
+        return b"X-Request-Id: %b\r\n%b" % (self.request_id, self.told)

@@ -4,8 +4,8 @@ Error bodies and header names are OpenAI's, so that its clients wait and try aga
 """
 
 import math
+from typing import NamedTuple
 
-from steelyard.gateway import answers
 from steelyard.policies.admission.limiter import LimitState, Refusal
 from steelyard.wire.openai import error_body
 
@@ -16,17 +16,39 @@ _WHAT = {
 }
 
 
-def wrong_key(*, extra: bytes = b"", close: bool = False) -> bytes:
-    """401. It does not say whether the key is unknown, revoked or missing."""
-    body = error_body(
+class Refused(NamedTuple):
+    """An answer to come. lines: more field lines, each ending in CRLF."""
+
+    status: int
+    body: bytes
+    lines: bytes
+
+
+# It does not say whether the key is unknown, revoked or missing.
+WRONG_KEY = Refused(
+    401,
+    error_body(
         "a valid API key is needed: send it as `Authorization: Bearer KEY`",
         "authentication_error",
         code="invalid_api_key",
-    )
-    return answers.answer(401, body, close=close, extra=b"WWW-Authenticate: Bearer\r\n" + extra)
+    ),
+    b"WWW-Authenticate: Bearer\r\n",
+)
 
 
-def wrong_model(model: str, *, extra: bytes = b"", close: bool = False) -> bytes:
+NO_MODEL = Refused(
+    400,
+    error_body(
+        "this key is for certain models only: name one as `model` in a JSON body, once",
+        "invalid_request_error",
+        param="model",
+        code="model_required",
+    ),
+    b"",
+)
+
+
+def wrong_model(model: str) -> Refused:
     """404, whether the model exists or not: what others may use is not this tenant's business."""
     body = error_body(
         f"the model {model[:200]!r} does not exist or you do not have access to it",
@@ -34,27 +56,26 @@ def wrong_model(model: str, *, extra: bytes = b"", close: bool = False) -> bytes
         param="model",
         code="model_not_found",
     )
-    return answers.answer(404, body, close=close, extra=extra)
+    return Refused(404, body, b"")
 
 
-def limit_met(refusal: Refusal, *, extra: bytes = b"", close: bool = False) -> bytes:
-    """429 with the time after which it is worth trying again."""
+def limit_met(refusal: Refusal, state: LimitState) -> Refused:
+    """429 with the time after which it is worth trying again, and what is left."""
     wait = retry_after(refusal.retry_after_s)
     message = (
         f"the limit of {refusal.limit:g} {_WHAT[refusal.limited]} is reached: try again in {wait} seconds"
     )
     body = error_body(message, "rate_limit_error", code="rate_limit_exceeded")
-    return answers.answer(429, body, close=close, extra=b"Retry-After: %d\r\n%b" % (wait, extra))
+    return Refused(429, body, b"Retry-After: %d\r\n%b" % (wait, limit_lines(state)))
 
 
-def no_place(full: bool, retry_after_s: float, *, extra: bytes = b"", close: bool = False) -> bytes:
+def no_place(full: bool, retry_after_s: float) -> Refused:
     """The queue cannot take it: 429 when it is full for this tenant, 503 when it would wait too long."""
     wait = retry_after(retry_after_s)
     why = "too many requests wait already" if full else "it could not be served in time"
-    status = 429 if full else 503
     kind = "rate_limit_error" if full else "server_error"
     body = error_body(f"{why}: try again in {wait} seconds", kind, code="overloaded")
-    return answers.answer(status, body, close=close, extra=b"Retry-After: %d\r\n%b" % (wait, extra))
+    return Refused(429 if full else 503, body, b"Retry-After: %d\r\n" % wait)
 
 
 def retry_after(seconds: float) -> int:

@@ -1,11 +1,15 @@
 """From a target to a pool: the longest matching path prefix wins, among routes for this host first."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from steelyard.config.schema import Configuration, PoolOptions, TimeoutOptions
 from steelyard.model.routing_policy import LearningPolicy, RoutingPolicy
 from steelyard.policies.failure.retry_budget import RetryBudget
 from steelyard.wire.http1_head import RequestHead
+
+if TYPE_CHECKING:
+    from steelyard.gateway.door import Door
 
 
 @dataclass(slots=True)
@@ -13,6 +17,8 @@ class Pool:
     """A group of replicas with one policy, as a worker uses it.
 
     index: its place in the configuration, where its counters are.
+    keeps_key: the client's key is for the engine; else it ends here.
+    door: where requests wait when replicas can be full; None when they cannot.
     """
 
     name: str
@@ -23,11 +29,14 @@ class Pool:
     max_retries: int
     reads_bodies: bool
     hash_on: str
+    keeps_key: bool = True
     learner: LearningPolicy | None = None
+    door: "Door | None" = None
 
     @classmethod
-    def of(cls, options: PoolOptions, policy: RoutingPolicy, index: int) -> "Pool":
-        """Build the pool that options describe."""
+    def of(cls, options: PoolOptions, policy: RoutingPolicy, index: int, *, asks_keys: bool) -> "Pool":
+        """Build the pool that options describe. asks_keys: the gateway itself asks for a key."""
+        engine = options.engine
         return cls(
             name=options.name,
             index=index,
@@ -37,6 +46,7 @@ class Pool:
             max_retries=options.retries.max_retries,
             reads_bodies=options.kind == "openai",
             hash_on=options.hash_on,
+            keeps_key=not (asks_keys or engine.api_key_file or engine.api_key_env),
             learner=policy if isinstance(policy, LearningPolicy) else None,
         )
 

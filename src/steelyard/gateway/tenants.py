@@ -41,9 +41,14 @@ class Tenant:
         self._by_model = dict(by_model)
         self._models = frozenset(options.models)
 
+    @property
+    def restricted(self) -> bool:
+        """Whether it may use certain models only."""
+        return bool(self._models)
+
     def may_use(self, model: str) -> bool:
-        """Whether the model is one of its own; a request that names none goes on."""
-        return not self._models or not model or model in self._models
+        """Whether the model is one of its own."""
+        return not self._models or model in self._models
 
     def usable(self, models: Sequence[str]) -> list[str]:
         """Those of the models that it may use."""

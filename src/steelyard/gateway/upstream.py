@@ -11,8 +11,10 @@ from time import monotonic
 from typing import Protocol, cast
 from urllib.parse import urlsplit
 
+from steelyard.config.access import EngineAccessOptions
 from steelyard.config.schema import TimeoutOptions, UpstreamOptions
 from steelyard.gateway.answer_head import AnswerHead
+from steelyard.gateway.tls import engine_context, engine_key
 from steelyard.model.errors import UpstreamError
 from steelyard.wire.chunked import ChunkedReader, MalformedChunk
 from steelyard.wire.head_memo import HeadMemo, HeadReader
@@ -50,11 +52,18 @@ class UpstreamPool:
         timeouts: TimeoutOptions,
         loop: asyncio.AbstractEventLoop,
         heads: HeadMemo[AnswerHead],
+        access: EngineAccessOptions,
     ) -> None:
+        """Raises ConfigError for a key or certificates that cannot be read."""
         parts = urlsplit(base_url)
         self.host = parts.hostname or ""
-        self.port = parts.port or 80
-        self.place = (parts.netloc.encode(), parts.path.rstrip("/").encode())  # authority, path prefix
+        self.port = parts.port or (443 if parts.scheme == "https" else 80)
+        # Authority and path prefix. The engines' key goes behind the authority, as a field of its own.
+        key = engine_key(access)
+        shown = b"\r\nAuthorization: Bearer " + key if key else b""
+        self.place = (parts.netloc.encode() + shown, parts.path.rstrip("/").encode())
+        self._tls = engine_context(access) if parts.scheme == "https" else None
+        self._server_name = (access.server_name or self.host) if self._tls is not None else None
         self._connect_timeout_s = timeouts.connect_timeout_s
         self._loop = loop
         self._max_idle = options.max_idle_connections
@@ -84,7 +93,11 @@ class UpstreamPool:
         try:
             async with asyncio.timeout(self._connect_timeout_s):
                 _, connection = await self._loop.create_connection(
-                    lambda: UpstreamConnection(self), self.host, self.port
+                    lambda: UpstreamConnection(self),
+                    self.host,
+                    self.port,
+                    ssl=self._tls,
+                    server_hostname=self._server_name,
                 )
         except TimeoutError:
             receiver.upstream_refused(f"no connection within {self._connect_timeout_s:g} s")

@@ -14,7 +14,7 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
 
 import uvloop
 
@@ -23,19 +23,25 @@ from steelyard.config.plugins import make_policy
 from steelyard.config.schema import Configuration
 from steelyard.gateway import fleet_table
 from steelyard.gateway.access_log import AccessLog
+from steelyard.gateway.admission import Gatekeeper
 from steelyard.gateway.answer_head import answer_heads
 from steelyard.gateway.client_connection import ClientConnection
 from steelyard.gateway.context import WorkerContext
+from steelyard.gateway.door import Door
+from steelyard.gateway.keys import KeyRing
 from steelyard.gateway.leaving import QUIET_S, leave
 from steelyard.gateway.meters import Meters
 from steelyard.gateway.request_plan import plans
 from steelyard.gateway.routes import Pool, Routes
+from steelyard.gateway.tenants import build_tenants
 from steelyard.gateway.tls import FrontTls
 from steelyard.gateway.upstream import UpstreamPool
 from steelyard.gateway.worker_start import WorkerStart, decode
 from steelyard.model.errors import ConfigError
 from steelyard.policies.failure.outlier import OutlierDetector
+from steelyard.policies.routing.prefix_ttft import PrefixTtft
 from steelyard.routing.router import RoutedPool, Router
+from steelyard.runtime.limit_page import LimitPage
 from steelyard.runtime.listeners import BACKLOG
 from steelyard.runtime.page import SharedPage
 from steelyard.runtime.shared_ledger import SharedLedger
@@ -51,7 +57,7 @@ def open_upstreams(configuration: Configuration, loop: asyncio.AbstractEventLoop
     """A pool of connections for each slot, in the order of `fleet_table.rows_of`."""
     heads = answer_heads()
     return [
-        UpstreamPool(replica.url, pool.upstream, pool.timeouts, loop, heads)
+        UpstreamPool(replica.url, pool.upstream, pool.timeouts, loop, heads, pool.engine)
         for pool in configuration.pools
         for replica in pool.replicas
     ]
@@ -63,7 +69,7 @@ def build_pools(configuration: Configuration, rng: random.Random) -> tuple[dict[
     routed: list[RoutedPool] = []
     for index, options in enumerate(configuration.pools):
         policy = make_policy(options.policy, rng)
-        pools[options.name] = Pool.of(options, policy, index)
+        pools[options.name] = Pool.of(options, policy, index, asks_keys=bool(configuration.keys.file))
         outliers = OutlierDetector(
             **{name: getattr(options.outlier, name) for name in options.outlier.__slots__}
         )
@@ -79,10 +85,38 @@ def build_pools(configuration: Configuration, rng: random.Random) -> tuple[dict[
     return pools, routed
 
 
+def build_gate(start: WorkerStart) -> Gatekeeper | None:
+    """Who looks at keys and limits; None when nobody needs to. Raises ConfigError."""
+    configuration = start.configuration
+    if not configuration.keys.file:
+        limited = any(pool.admission.limits_replicas for pool in configuration.pools)
+        return Gatekeeper(None) if limited else None
+    page = LimitPage(start.limit_descriptor, start.limit_rows)
+    rows = [page.row(number) for number in range(page.rows)]
+    own = rows.pop(start.limit_row)
+    tenants = build_tenants(configuration.tenants, start.limit_slots, own, rows, monotonic())
+    return Gatekeeper(KeyRing(configuration.keys, tenants))
+
+
+def hang_doors(
+    configuration: Configuration,
+    pools: dict[str, Pool],
+    context: WorkerContext,
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    """A place to wait before every pool whose replicas can be full."""
+    for options in configuration.pools:
+        if options.admission.limits_replicas:
+            pool = pools[options.name]
+            index = pool.policy.index if isinstance(pool.policy, PrefixTtft) else None
+            pool.door = Door(options.admission, context.router, context.fleet, index, loop.call_later)
+
+
 def build_context(
-    configuration: Configuration, page: SharedPage, worker: int, loop: asyncio.AbstractEventLoop
+    start: WorkerStart, page: SharedPage, worker: int, loop: asyncio.AbstractEventLoop
 ) -> tuple[WorkerContext, Membership]:
-    """Put a worker together from the configuration and the shared page."""
+    """Put a worker together from what it was told and the shared page."""
+    configuration = start.configuration
     seed = configuration.seed * 64 + worker if configuration.seed else int.from_bytes(os.urandom(8), "big")
     rng = random.Random(seed)
     membership = Membership()
@@ -107,7 +141,9 @@ def build_context(
         upstreams=open_upstreams(configuration, loop),
         access_log=log,
         id_prefix=f"{os.getpid():x}{seed & 0xFFFFFF:06x}-".encode(),
+        gate=build_gate(start),
     )
+    hang_doors(configuration, pools, context, loop)
     return context, membership
 
 
@@ -145,8 +181,11 @@ class Sweeper:
             self._look_at_files()
 
     def _look_at_files(self) -> None:
-        """Take up what an operator changed: a certificate. A broken one is said, and the old one stays."""
+        """Take up what an operator changed: keys, a certificate. What is broken is said, and not taken up."""
+        gate = self._context.gate
         try:
+            if gate is not None and gate.keys is not None:
+                gate.keys.refresh(time())
             if self._tls is not None:
                 self._tls.refresh()
         except ConfigError as error:
@@ -156,7 +195,7 @@ class Sweeper:
 async def serve(start: WorkerStart, row: int, page: SharedPage, listeners: list[socket.socket]) -> None:
     """Serve until told to stop, or to make way for a successor."""
     loop, configuration = asyncio.get_running_loop(), start.configuration
-    context, membership = build_context(configuration, page, row, loop)
+    context, membership = build_context(start, page, row, loop)
     tls = FrontTls(configuration.tls) if configuration.tls.enabled else None
     servers = [
         await loop.create_server(

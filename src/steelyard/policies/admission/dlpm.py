@@ -59,6 +59,11 @@ class DeficitLongestPrefixMatch:
             if not item.gone:
                 return item
 
+    def restore(self, item: Waiting) -> None:
+        """The request that came out last waits again, and is not charged."""
+        self.push(item)
+        self.charge(item.tenant, -item.cost, item.weight)
+
     def serve(self, tenant: str, cost: float, weight: float = 1.0) -> None:
         """A request did not wait: it counts, but nobody owes more than a quantum for what was free."""
         known = self._tenants.get(tenant)

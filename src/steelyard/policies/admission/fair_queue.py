@@ -84,9 +84,7 @@ class FairQueue:
         """A request that was popped cannot be served yet after all; it keeps its deadline."""
         item.gone = False
         self._left_since -= 1
-        order = self._order_of(item.priority)
-        order.charge(item.tenant, -item.cost, item.weight)
-        order.push(item)
+        self._order_of(item.priority).restore(item)
         counts = self._in_class.setdefault(item.priority, {})
         counts[item.tenant] = counts.get(item.tenant, 0) + 1
         self._count(item.priority, 1)

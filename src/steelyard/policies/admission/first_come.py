@@ -23,6 +23,10 @@ class FirstCome:
                 return item
         return None
 
+    def restore(self, item: Waiting) -> None:
+        """The request that came out last is the first again."""
+        self._waiting.appendleft(item)
+
     def serve(self, tenant: str, cost: float, weight: float = 1.0) -> None:
         """Nothing is kept of what tenants took."""
 

@@ -59,6 +59,15 @@ class VirtualTokenCounter:
                 return item
         return None
 
+    def restore(self, item: Waiting) -> None:
+        """The request that came out last is its tenant's first again, and not charged."""
+        tenant = self._tenants.get(item.tenant)
+        if tenant is None:
+            tenant = self._remember(item.tenant)
+        tenant.counter -= item.cost / item.weight
+        tenant.waiting.appendleft(item)
+        self._enter(item.tenant, tenant)
+
     def serve(self, tenant: str, cost: float, weight: float = 1.0) -> None:
         """A request did not wait. Its tenant earns no credit before, and the floor follows it."""
         known = self._tenants.get(tenant)

@@ -36,6 +36,9 @@ class FairOrder(Protocol):
     def pop(self) -> Waiting | None:
         """The next request that is not gone, charged to its tenant; None when none waits."""
 
+    def restore(self, item: Waiting) -> None:
+        """The request that came out last cannot be served yet: undo that, charge and all."""
+
     def serve(self, tenant: str, cost: float, weight: float = 1.0) -> None:
         """A tenant's request was served without waiting: it counts all the same."""
 

@@ -2,11 +2,12 @@
 
 Each tenant has a deficit. While it is above 0 the tenant's requests may be served, those with the longest
 cached prefix first, whoever's they are; serving takes the tokens that had to be computed from the deficit.
-When no waiting tenant has any left, all of them are given one more quantum (as many as it takes for one
-to rise above 0). A larger quantum keeps more cache locality and less fairness: the gap between two
-backlogged tenants is at most a quantum and one request. Source: DLPM (arXiv 2501.14312). Ties: the
-earlier arrival. Cost: O(log waiting) a call, a refill O(tenants) once a quantum; the tenants remembered
-are bounded.
+When no waiting tenant has any left, all are given one more quantum (as many as it takes for one of them
+to rise above 0), those that do not wait up to one quantum of credit. A larger quantum keeps more cache
+locality and less fairness: the gap between two backlogged tenants is at most a quantum and one request.
+Source: DLPM (arXiv 2501.14312). Ties: the tenant that was served longest ago, so that a flood of equals
+is not ahead by having come first. Cost: O(log waiting) a call, a refill O(tenants) once a quantum; the
+tenants remembered are bounded.
 """
 
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ MAX_TENANTS = 10_000
 class _Tenant:
     deficit: float
     heap: list[tuple[int, int, Waiting]] = field(default_factory=list)
+    served: int = 0  # the number of the turn in which it was served last
+    quanta: int = 0  # given to all when it last looked
     listed: int = -1  # the arrival number of the head entered into the order's heap, -1 for none
 
 
@@ -31,7 +34,8 @@ class DeficitLongestPrefixMatch:
     def __init__(self, quantum: float = 20_000.0) -> None:
         self._quantum = quantum
         self._tenants: dict[str, _Tenant] = {}
-        self._heads: list[tuple[int, int, str]] = []
+        self._heads: list[tuple[int, int, int, str]] = []
+        self._turn = self._quanta = 0
         self._parked: set[str] = set()
 
     def push(self, item: Waiting) -> None:
@@ -39,6 +43,10 @@ class DeficitLongestPrefixMatch:
         tenant = self._tenants.get(item.tenant)
         if tenant is None:
             tenant = self._remember(item.tenant)
+        if not tenant.heap:
+            missed = self._quantum * (self._quanta - tenant.quanta)
+            tenant.deficit = min(self._quantum, tenant.deficit + missed)
+            tenant.quanta = self._quanta
         heappush(tenant.heap, (-item.cached_tokens, item.order, item))
         self._list(item.tenant, tenant)
 
@@ -54,6 +62,8 @@ class DeficitLongestPrefixMatch:
             item = heappop(tenant.heap)[2]
             tenant.listed = -1
             if not item.gone:
+                self._turn += 1
+                tenant.served = self._turn
                 tenant.deficit -= item.cost / item.weight
             self._list(name, tenant)
             if not item.gone:
@@ -103,11 +113,11 @@ class DeficitLongestPrefixMatch:
         match, order, _ = tenant.heap[0]
         if tenant.listed != order:
             tenant.listed = order
-            heappush(self._heads, (match, order, name))
+            heappush(self._heads, (match, tenant.served, order, name))
 
     def _first(self) -> str | None:
         while self._heads:
-            _, order, name = heappop(self._heads)
+            _, _, order, name = heappop(self._heads)
             tenant = self._tenants.get(name)
             if tenant is None or tenant.listed != order or not tenant.heap:
                 continue  # a better request of the same tenant was listed since
@@ -124,10 +134,13 @@ class DeficitLongestPrefixMatch:
             return False
         parked = sorted(self._parked)
         best = max(self._tenants[name].deficit for name in parked)
-        given = self._quantum * (floor(-best / self._quantum) + 1)
+        quanta = floor(-best / self._quantum) + 1
+        given = self._quantum * quanta
+        self._quanta += quanta
         for name in parked:
             tenant = self._tenants[name]
             tenant.deficit += given
+            tenant.quanta = self._quanta
             if tenant.deficit > 0:
                 self._parked.discard(name)
                 self._list(name, tenant)
@@ -138,5 +151,5 @@ class DeficitLongestPrefixMatch:
             idle = [each for each, known in self._tenants.items() if not known.heap]
             for each in idle[: MAX_TENANTS // 10]:
                 del self._tenants[each]
-        tenant = self._tenants[name] = _Tenant(self._quantum)
+        tenant = self._tenants[name] = _Tenant(self._quantum, quanta=self._quanta)
         return tenant

@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+COMPILED := $(VENV)/.compiled
 WORKERS ?= 4
 
-.PHONY: help demo test lint types arrows sizes unit environment benchmarks clean
+.PHONY: help pure demo test lint types arrows sizes unit environment benchmarks clean
 
 help:  ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -13,12 +14,21 @@ help:  ## Say what can be made
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "steelyard needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	STEELYARD_COMPILE=0 $(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $(STAMP)
 
-environment: $(STAMP)  ## Make the virtual environment
+# The data plane is compiled where that can be done (tools/compile_data_plane.py), and again when it changes.
+$(COMPILED): $(STAMP) $(shell $(PYTHON) tools/compile_data_plane.py --list)
+	@$(BIN)/python tools/compile_data_plane.py || echo "steelyard: goes on without compiled parts"
+	touch $(COMPILED)
 
-demo: $(STAMP)  ## Watch real traffic flow through a fleet while engines die
+pure: $(STAMP)  ## Take the compiled parts away
+	$(BIN)/python tools/compile_data_plane.py --remove
+	rm -f $(COMPILED)
+
+environment: $(COMPILED)  ## Make the virtual environment
+
+demo: $(COMPILED)  ## Watch real traffic flow through a fleet while engines die
 	$(BIN)/steelyard demo --out out/demo
 
 test: lint types arrows sizes unit  ## Everything that must hold before a change lands
@@ -36,10 +46,10 @@ arrows: $(STAMP)
 sizes: $(STAMP)
 	$(BIN)/python tools/check_sizes.py src tests tools benchmarks
 
-unit: $(STAMP)
+unit: $(COMPILED)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-benchmarks: $(STAMP)  ## Measure beside the peers that are installed (see benchmarks/README.md)
+benchmarks: $(COMPILED)  ## Measure beside the peers that are installed (see benchmarks/README.md)
 	$(BIN)/python -m benchmarks
 
 clean:

@@ -10,7 +10,7 @@ from steelyard.wire.head_memo import HeadMemo
 from steelyard.wire.http1_head import ResponseHead, parse_response_head
 
 
-@dataclass(slots=True)
+@dataclass
 class AnswerHead:
     """One response head, understood.
 

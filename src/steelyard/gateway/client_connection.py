@@ -22,8 +22,8 @@ MAX_PIPELINED_BYTES = 65_536
 HALF_CLOSE_PROBE_AFTER_S = 0.4
 
 
-class ClientConnection(asyncio.Protocol):
-    """One client, from accept to close."""
+class ClientConnection:
+    """One client, from accept to close; an `asyncio.Protocol` by its methods."""
 
     __slots__ = (
         "_body",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from steelyard.gateway.client_connection import ClientConnection
 
 
-@dataclass(slots=True)
+@dataclass
 class WorkerContext:
     """One worker. Built once at its start; only `draining` and the set change."""
 

@@ -11,7 +11,8 @@ from collections import deque
 from steelyard.gateway import answers
 from steelyard.gateway.answer_head import AnswerHead
 from steelyard.wire.chunked import LAST_CHUNK, chunk
-from steelyard.wire.openai import Usage, count_after, read_stream_usage
+from steelyard.wire.openai import count_after, read_stream_usage
+from steelyard.wire.openai_bodies import Usage
 
 TAIL_PAYLOADS = 4  # the usage stands in one of the last payloads, before `[DONE]`
 MAX_READ_USAGE_BYTES = 1 << 20

@@ -18,7 +18,7 @@ Place = tuple[bytes, bytes]  # where a replica is: authority, path prefix
 MAX_STARTS = 16  # kept for each head: heads are many and may be long
 
 
-@dataclass(slots=True)
+@dataclass
 class RequestPlan:
     """One head, understood.
 

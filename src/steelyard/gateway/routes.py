@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from steelyard.gateway.door import Door
 
 
-@dataclass(slots=True)
+@dataclass
 class Pool:
     """A group of replicas with one policy, as a worker uses it.
 

@@ -92,8 +92,9 @@ class UpstreamPool:
     async def _connect(self, receiver: AnswerReceiver) -> None:
         try:
             async with asyncio.timeout(self._connect_timeout_s):
-                _, connection = await self._loop.create_connection(
-                    lambda: UpstreamConnection(self),
+                connection = UpstreamConnection(self)
+                await self._loop.create_connection(
+                    lambda: cast(asyncio.Protocol, connection),
                     self.host,
                     self.port,
                     ssl=self._tls,
@@ -133,8 +134,8 @@ class UpstreamPool:
             task.cancel()
 
 
-class UpstreamConnection(asyncio.Protocol):
-    """One connection to an engine, carrying one exchange at a time."""
+class UpstreamConnection:
+    """One connection to an engine, carrying one exchange at a time; an `asyncio.Protocol` by its methods."""
 
     __slots__ = (
         "_body_left",

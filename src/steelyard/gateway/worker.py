@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic, time
+from typing import cast
 
 import uvloop
 
@@ -199,7 +200,7 @@ async def serve(start: WorkerStart, row: int, page: SharedPage, listeners: list[
     tls = FrontTls(configuration.tls) if configuration.tls.enabled else None
     servers = [
         await loop.create_server(
-            lambda: ClientConnection(context),
+            lambda: cast(asyncio.Protocol, ClientConnection(context)),
             sock=listener,
             backlog=BACKLOG,
             ssl=tls.context if tls is not None else None,

@@ -23,7 +23,7 @@ _SERVING = (ReplicaState.STARTING, ReplicaState.HEALTHY)
 MAX_KEPT_SETS = 1024  # model names come from clients: what is kept of them has a bound
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class RoutedPool:
     """A pool as the router sees it."""
 
@@ -35,7 +35,7 @@ class RoutedPool:
     returned_s: dict[int, float] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
+@dataclass
 class _Candidates:
     """Who could serve a model, kept until `expires_s` or a change."""
 

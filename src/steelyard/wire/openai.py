@@ -12,6 +12,7 @@ import xxhash
 
 from steelyard.model.errors import BadRequest
 from steelyard.model.request import Request
+from steelyard.wire.openai_bodies import Answer, Body, ModelOnly, Usage
 
 BYTES_PER_TOKEN = 4
 BLOCK_BYTES = 1024
@@ -20,48 +21,9 @@ MAX_BLOCKS = 512
 DEFAULT_OUTPUT_TOKENS = 128
 
 
-class _Body(msgspec.Struct, gc=False):
-    """The fields that routing needs; everything may be absent."""
-
-    model: str = ""
-    stream: bool | None = None
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    max_output_tokens: int | None = None
-    user: str | None = None
-    messages: msgspec.Raw = msgspec.Raw(b"")
-    tools: msgspec.Raw = msgspec.Raw(b"")
-    system: msgspec.Raw = msgspec.Raw(b"")
-    instructions: msgspec.Raw = msgspec.Raw(b"")
-    prompt: msgspec.Raw = msgspec.Raw(b"")
-    input: msgspec.Raw = msgspec.Raw(b"")
-
-
-class _ModelOnly(msgspec.Struct):
-    model: str = ""
-
-
-class PromptTokenDetails(msgspec.Struct):
-    """OpenAI's breakdown of the prompt tokens."""
-
-    cached_tokens: int | None = None
-
-
-class Usage(msgspec.Struct):
-    """The usage object at the end of an answer."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    prompt_tokens_details: PromptTokenDetails | None = None
-
-
-class _Answer(msgspec.Struct):
-    usage: Usage | None = None
-
-
-_decode_body = msgspec.json.Decoder(_Body).decode
-_model_decoder = msgspec.json.Decoder(_ModelOnly)
-_answer_decoder = msgspec.json.Decoder(_Answer)
+_decode_body = msgspec.json.Decoder(Body).decode
+_model_decoder = msgspec.json.Decoder(ModelOnly)
+_answer_decoder = msgspec.json.Decoder(Answer)
 _digest = xxhash.xxh3_64_intdigest
 
 

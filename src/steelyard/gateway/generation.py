@@ -11,11 +11,13 @@ from dataclasses import replace
 from socket import socket
 
 from steelyard.cluster.membership import ReplicaState
-from steelyard.config.schema import Configuration
+from steelyard.config.schema import Configuration, PoolOptions
 from steelyard.gateway import fleet_table, metrics
 from steelyard.gateway.probes import Probe
 from steelyard.gateway.tenants import subjects
+from steelyard.gateway.tls import EngineLink
 from steelyard.gateway.worker_start import WorkerStart, encode
+from steelyard.model.fleet import Replica
 from steelyard.runtime.limit_page import LimitPage, SlotTable
 from steelyard.runtime.page import LEDGER_COLUMNS, MAX_SLOTS, SharedPage
 from steelyard.runtime.workers import Process, RowPool, Workers
@@ -44,7 +46,7 @@ class Generation:
         self.rows = fleet_table.rows_of(configuration)
         by_name = {pool.name: pool for pool in configuration.pools}
         self.probes = [
-            Probe(row, by_name[row.replica.pool].health, by_name[row.replica.pool].kind == "openai")
+            _probe_of(row, row.replica, by_name[row.replica.pool])
             for row in self.rows
             if row.replica is not None
         ]
@@ -168,6 +170,11 @@ class Generation:
                 self.publish()
                 return probe
         return None
+
+
+def _probe_of(row: fleet_table.Row, replica: Replica, pool: PoolOptions) -> Probe:
+    link = EngineLink.to(replica.base_url, pool.engine)
+    return Probe(row, pool.health, pool.kind == "openai", link)
 
 
 def describe(probe: Probe) -> dict[str, object]:

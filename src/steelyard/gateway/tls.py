@@ -7,7 +7,9 @@ hand-over is the server-name callback, which OpenSSL calls for every handshake, 
 
 import os
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from steelyard.config.access import EngineAccessOptions, TlsOptions
 from steelyard.model.errors import ConfigError
@@ -116,3 +118,37 @@ def engine_key(options: EngineAccessOptions) -> bytes:
     if not key.isascii() or not key.decode("ascii").isprintable() or b" " in key:
         raise ConfigError("the engines' key holds a blank, a control or a non-ASCII character")
     return key
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLink:
+    """What it takes to speak to a pool's engines beside their address.
+
+    context: None for http. server_name: the name that the certificate must hold. key: b"" for none.
+    """
+
+    context: ssl.SSLContext | None = None
+    server_name: str | None = None
+    key: bytes = b""
+
+    @classmethod
+    def to(cls, url: str, options: EngineAccessOptions) -> "EngineLink":
+        """Read what is needed for a url. Raises ConfigError when it cannot be read."""
+        parts = urlsplit(url)
+        if parts.scheme != "https":
+            return cls(key=engine_key(options))
+        return cls(engine_context(options), options.server_name or parts.hostname, engine_key(options))
+
+    @property
+    def key_line(self) -> bytes:
+        """The field that shows the key, without its CRLF; b"" for none."""
+        return b"Authorization: Bearer " + self.key if self.key else b""
+
+
+NO_LINK = EngineLink()
+
+
+def port_of(url: str) -> int:
+    """The port that a url names, or its scheme's."""
+    parts = urlsplit(url)
+    return parts.port or (443 if parts.scheme == "https" else 80)

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from steelyard.config.access import EngineAccessOptions
 from steelyard.config.schema import TimeoutOptions, UpstreamOptions
 from steelyard.gateway.answer_head import AnswerHead
-from steelyard.gateway.tls import engine_context, engine_key
+from steelyard.gateway.tls import EngineLink, port_of
 from steelyard.model.errors import UpstreamError
 from steelyard.wire.chunked import ChunkedReader, MalformedChunk
 from steelyard.wire.head_memo import HeadMemo, HeadReader
@@ -57,13 +57,11 @@ class UpstreamPool:
         """Raises ConfigError for a key or certificates that cannot be read."""
         parts = urlsplit(base_url)
         self.host = parts.hostname or ""
-        self.port = parts.port or (443 if parts.scheme == "https" else 80)
+        self.port = port_of(base_url)
+        self._link = link = EngineLink.to(base_url, access)
         # Authority and path prefix. The engines' key goes behind the authority, as a field of its own.
-        key = engine_key(access)
-        shown = b"\r\nAuthorization: Bearer " + key if key else b""
+        shown = b"\r\n" + link.key_line if link.key else b""
         self.place = (parts.netloc.encode() + shown, parts.path.rstrip("/").encode())
-        self._tls = engine_context(access) if parts.scheme == "https" else None
-        self._server_name = (access.server_name or self.host) if self._tls is not None else None
         self._connect_timeout_s = timeouts.connect_timeout_s
         self._loop = loop
         self._max_idle = options.max_idle_connections
@@ -97,8 +95,8 @@ class UpstreamPool:
                     lambda: cast(asyncio.Protocol, connection),
                     self.host,
                     self.port,
-                    ssl=self._tls,
-                    server_hostname=self._server_name,
+                    ssl=self._link.context,
+                    server_hostname=self._link.server_name,
                 )
         except TimeoutError:
             receiver.upstream_refused(f"no connection within {self._connect_timeout_s:g} s")

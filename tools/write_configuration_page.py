@@ -26,6 +26,7 @@ TABLES = (
     ("tenants", access.TenantOptions),
     ("tenants.model_limits", access.ModelLimitOptions),
     ("admin_access", access.AdminOptions),
+    ("pools.streams", schema.StreamOptions),
 )
 _FIELD = re.compile(r"^    (\w+): ([^=#]+?)(?: = (.+?))?(?:  # (.+))?$")
 

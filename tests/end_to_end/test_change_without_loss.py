@@ -12,7 +12,7 @@ import pytest
 from tests.harness.load import Load
 from tests.harness.processes import Running, engines, metrics, running, wait_until
 
-from steelyard.runtime import audit as audit_log
+from steelyard.runtime import audit_log
 
 CONFIGURATION = """
 listen = "127.0.0.1:0"

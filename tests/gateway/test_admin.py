@@ -43,7 +43,7 @@ def test_its_own_names_are_answered(host: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.test", "127.0.0.1.evil.test", "127.evil.test", "localhost.evil.test:PORT", "10.0.0.1", "x:y:z"],
+    ["evil.test", "127.0.0.1.evil.test", "127.evil.test", "localhost.evil.test:PORT", "10.0.0.1"],
 )
 def test_a_name_that_leads_here_by_another_way_is_not(host: str) -> None:
     assert answered(f"POST /drain HTTP/1.1\nHost: {host}\n") == (403, [])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from steelyard.runtime.audit import verify
+from steelyard.runtime.audit_log import verify
 
 
 @click.command()

@@ -11,7 +11,7 @@ from steelyard.config.load import load_file
 from steelyard.config.schema import Configuration
 from steelyard.gateway.keys import add_key, list_keys, revoke_key
 from steelyard.model.errors import ConfigError
-from steelyard.runtime.audit import AuditLog
+from steelyard.runtime.audit_log import AuditLog
 
 CONFIGURATION = click.option(
     "--config",

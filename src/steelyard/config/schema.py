@@ -157,6 +157,25 @@ class UpstreamOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StreamOptions:
+    """Streamed answers that go on elsewhere when their engine is lost, hangs or crawls."""
+
+    continuation: Literal["off", "auto", "on"] = (
+        "auto"  # auto: unless chance was asked for and only a repetition could follow; on: even then
+    )
+    engine: Literal["", "vllm", "sglang", "llama.cpp"] = (
+        ""  # how a partial message is continued; empty: not known, so the whole request is repeated
+    )
+    max_continuations: int = 3  # engines after the first, for one answer
+    slow_factor: float = 20.0  # so many times slower than the pool's median is a crawl; 0: nothing is
+    slow_window_s: float = 10.0  # over so long
+
+    def __post_init__(self) -> None:
+        _require_not_below(self, "streams", "max_continuations", "slow_factor")
+        _require_above(self, "streams", "slow_window_s")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PoolOptions:
     """A group of replicas that share one policy."""
 
@@ -178,6 +197,7 @@ class PoolOptions:
     upstream: UpstreamOptions = field(default_factory=UpstreamOptions)
     admission: AdmissionOptions = field(default_factory=AdmissionOptions)
     engine: EngineAccessOptions = field(default_factory=EngineAccessOptions)
+    streams: StreamOptions = field(default_factory=StreamOptions)
 
     def __post_init__(self) -> None:
         _require_fraction(self, "pools", "panic_fraction")

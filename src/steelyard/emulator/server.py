@@ -5,6 +5,7 @@ One timer an iteration drives all sequences, as a GPU would; `time_scale` 2 runs
 
 import asyncio
 
+from steelyard.emulator.api import Continues
 from steelyard.emulator.connection import EngineConnection, Running
 from steelyard.engines.batching import BatchingEngine, Step
 from steelyard.engines.profiles import EngineProfile
@@ -13,9 +14,12 @@ from steelyard.engines.profiles import EngineProfile
 class EmulatedEngine:
     """One engine: the model, its clock, and the answers under way."""
 
-    def __init__(self, profile: EngineProfile, model: str, time_scale: float) -> None:
+    def __init__(
+        self, profile: EngineProfile, model: str, time_scale: float, continues: Continues = "asked"
+    ) -> None:
         self.batching = BatchingEngine(profile)
         self.model = model
+        self.continues = continues
         self.running: dict[int, Running] = {}
         self._time_scale = time_scale
         self._next_id = 0

@@ -12,7 +12,7 @@ from steelyard.gateway.admin import AdminRequest
 from steelyard.gateway.generation import Generation, describe
 from steelyard.gateway.metrics import CONTENT_TYPE
 from steelyard.model.errors import BadRequest, ConfigError
-from steelyard.runtime.audit import AuditLog
+from steelyard.runtime.audit_log import AuditLog
 
 JSON = b"application/json"
 _STATES = {"drain": ReplicaState.DRAINING, "restore": ReplicaState.STARTING}

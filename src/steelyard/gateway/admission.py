@@ -93,8 +93,7 @@ class Gatekeeper:
             if not self._is_within_limits(exchange, tenant, reserved):
                 return
         exchange.admission = Admission(tenant, reserved, pool.door)
-        pool.budget.request_started(exchange.started_s)
-        exchange.forward(exchange.started_s)
+        exchange.send_on(pool)
 
     @staticmethod
     def _may_use(exchange: "Exchange", tenant: Tenant) -> bool:

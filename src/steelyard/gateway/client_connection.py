@@ -78,7 +78,9 @@ class ClientConnection:
         if len(self._context.connections) >= self._limits.max_connections:
             self._context.meters.client_error(503)
             self.transport.write(
-                answers.plain_error(503, "too many connections: try again shortly", close=True)
+                answers.plain_error(
+                    503, "too many connections: try again shortly", close=True, extra=answers.RETRY_AFTER
+                )
             )
             self.transport.close()
             return

@@ -15,8 +15,10 @@ from steelyard.gateway import answers, setbacks
 from steelyard.gateway.access_log import record_of
 from steelyard.gateway.answer_head import AnswerHead
 from steelyard.gateway.deadlines import overdue
+from steelyard.gateway.kept_stream import KeptStream
 from steelyard.gateway.relay import Relay, whole_tokens
 from steelyard.gateway.request_plan import RequestPlan
+from steelyard.gateway.routes import Pool
 from steelyard.gateway.upstream import UpstreamConnection
 from steelyard.model.errors import BadRequest, NoEligibleReplica, UpstreamError
 from steelyard.model.request import Request
@@ -53,6 +55,7 @@ class Exchange:
         "connection",
         "context",
         "free_tries",
+        "kept",
         "last_error",
         "last_s",
         "pick",
@@ -81,6 +84,7 @@ class Exchange:
         self.connection: UpstreamConnection | None = None
         self.connecting: asyncio.Task[None] | None = None
         self.relay: Relay | None = None
+        self.kept: KeptStream | None = None
         self._charged_prompt = self._charged_output = 0
         self.attempts = 0
         self.free_tries = 1
@@ -109,6 +113,12 @@ class Exchange:
             self.request = Request()
             setbacks.give_up(self, error)
             return
+        self.send_on(pool)
+
+    def send_on(self, pool: Pool) -> None:
+        """The request is understood, and may go on."""
+        if self.plan.keeps_streams and self.request.streams:
+            self.kept = KeptStream(self, pool)
         pool.budget.request_started(self.started_s)
         self.forward(self.started_s)
 
@@ -123,22 +133,26 @@ class Exchange:
             self.answer_locally(answers.answer(200, body, extra=extra), 200)
 
     def forward(self, now_s: float) -> None:
-        """Pick, charge, and send on an idle connection or on a new one."""
-        context, request = self.context, self.request
-        self.sent_s = self.last_s = now_s
-        ledger = context.ledger
-        ledger.refresh(now_s)
-        pool = self.plan.pool
+        """Pick a replica and ask it."""
+        context, pool = self.context, self.plan.pool
+        context.ledger.refresh(now_s)
         try:
             if pool is None or pool.door is None:
-                pick = context.router.route(self.pool_name, request, self.tried, now_s)
+                pick = context.router.route(self.pool_name, self.request, self.tried, now_s)
             elif (called := pool.door.route(self, now_s)) is not None:
                 pick = called
             else:
+                self.last_s = now_s
                 return  # it waits, or has been sent away
         except NoEligibleReplica as error:
             setbacks.give_up(self, error if not self.tried else UpstreamError(self.last_error))
             return
+        self.ask(pick, now_s)
+
+    def ask(self, pick: Pick, now_s: float) -> None:
+        """Charge, and send on an idle connection or on a new one."""
+        context, request, ledger = self.context, self.request, self.context.ledger
+        self.sent_s = self.last_s = now_s
         self.pick = pick
         self.attempts += 1
         slot = pick.slot
@@ -161,7 +175,7 @@ class Exchange:
         self.connection = connection
         place = self.context.upstreams[pick.slot].place
         head = plan.head_bytes(place, self.client.forwarding_lines(plan), self.request_id, len(body))
-        connection.send(self, head, body, head_request=plan.is_head)
+        connection.send(self.kept or self, head, body, head_request=plan.is_head)
 
     # --- what the engine does ------------------------------------------------------------------
 
@@ -216,19 +230,19 @@ class Exchange:
         if relay is None:
             return
         self.last_s = monotonic()
+        if self._charged_prompt:
+            self._first_payload(self.last_s)
         if relay.begun:
             relay.go_on(payload, framed)
         else:
-            self._first_payload(self.last_s)
             relay.begin(payload, self.last_s)
 
     def _first_payload(self, now_s: float) -> None:
         pick, request, pool = self.pick, self.request, self.plan.pool
         if pick is None or pool is None:
             return
-        if self._charged_prompt:
-            self.context.ledger.first_token(pick.slot, self._charged_prompt)
-            self._charged_prompt = 0
+        self.context.ledger.first_token(pick.slot, self._charged_prompt)
+        self._charged_prompt = 0
         if request.streams and pool.learner is not None:
             pool.learner.observe_first_token(pick, request, now_s - self.sent_s, self.context.fleet, now_s)
 
@@ -257,7 +271,8 @@ class Exchange:
             return
         if context.router.troubled:
             context.router.report_success(pick.slot, now_s)
-        if pool.learner is not None and status < 400:
+        whole = self.kept is None or not self.kept.continued  # a part's time says nothing of the whole
+        if pool.learner is not None and status < 400 and whole:
             took_s = now_s - self.sent_s
             pool.learner.observe_finish(pick, self.request, took_s, tokens, cached, context.fleet, now_s)
 
@@ -285,6 +300,8 @@ class Exchange:
     def client_left(self) -> None:
         """Nobody waits for the answer: the engine is told by a closed connection."""
         self.abandon()
+        if self.kept is not None:
+            self.kept.client_left()
         self.end(499, monotonic())
 
     @property
@@ -296,7 +313,7 @@ class Exchange:
 
     def check_deadlines(self, now_s: float) -> None:
         """Called by the sweeper."""
-        pool, relay = self.plan.pool, self.relay
+        pool, relay, kept = self.plan.pool, self.relay, self.kept
         if pool is None or self.connecting is not None:
             return
         problem = overdue(
@@ -304,9 +321,11 @@ class Exchange:
             total_s=now_s - self.started_s,
             waited_s=now_s - self.last_s,
             has_head=relay is not None,
-            begun=not self.nothing_written,
+            begun=not self.nothing_written and (kept is None or not kept.waiting),
             client_reads=not self.client.transport.get_write_buffer_size(),
         )
+        if not problem and kept is not None and kept.crawls(now_s):
+            problem = "far slower than the pool's other streams"
         if problem:
             setbacks.timed_out(self, problem)
 

@@ -106,11 +106,15 @@ class KeyRing(Generic[Owner]):
         self._found[authorization] = known[1]
         return known[1]
 
-    def refresh(self, unix_s: float) -> bool:
+    def refresh(self, unix_s: float | None = None) -> bool:
         """Take in a changed file and expired keys; whether a file was taken in. Call it once a second.
+
+        unix_s: the calendar's time, by which keys expire; now, when it is not given.
 
         A file that cannot be read leaves the keys as they are: raises ConfigError.
         """
+        if unix_s is None:
+            unix_s = time.time()
         changed = self._state() != self._seen
         if changed:
             self._load()

@@ -65,19 +65,29 @@ _HISTOGRAM_WORDS = len(TTFT_BOUNDS_S) + 2  # one more bucket above the last boun
 
 _SUM = _HISTOGRAM_WORDS - 1
 
-PLAIN = ("retries", "cut_streams", "connections_refused", "malformed_requests", "access_log_dropped")
+PLAIN = (
+    "retries",
+    "cut_streams",
+    "connections_refused",
+    "malformed_requests",
+    "access_log_dropped",
+    "stream_continuations",
+)
+WASTED = ("continued", "replayed", "cut", "left")  # why tokens were computed twice, or for nobody
 _SIZES = (
     ("plain", len(PLAIN)),
     ("pools", MAX_POOLS * len(STATUS_CLASSES)),
     ("replicas", MAX_SLOTS * len(OUTCOMES)),
     ("ttft", MAX_POOLS * _HISTOGRAM_WORDS),
     ("total", MAX_POOLS * _HISTOGRAM_WORDS),
+    ("wasted", len(WASTED)),
 )
 _STARTS = dict(
     zip((name for name, _ in _SIZES), accumulate((size for _, size in _SIZES), initial=0), strict=False)
 )
+WASTED_AT = _STARTS["wasted"]
 POOLS_AT, REPLICAS_AT, TTFT_AT, TOTAL_AT = (_STARTS[name] for name in ("pools", "replicas", "ttft", "total"))
-_RETRIES, _CUT, _REFUSED, _MALFORMED, _LOG_DROPPED = range(len(PLAIN))
+_RETRIES, _CUT, _REFUSED, _MALFORMED, _LOG_DROPPED, _CONTINUED = range(len(PLAIN))
 
 
 # What a status counts as: (class, outcome of the replica).
@@ -154,6 +164,16 @@ class Meters:
     def cut_stream(self) -> None:
         """An engine was lost in the middle of an answer."""
         self._count(_CUT)
+
+    def stream_continued(self) -> None:
+        """Another engine is asked to go on with an answer."""
+        self._count(_CONTINUED)
+
+    def wasted(self, cause: str, tokens: int) -> None:
+        """Tokens were computed twice or for nobody. cause: one of `WASTED`."""
+        at = WASTED_AT + WASTED.index(cause)
+        self._words[at] += tokens
+        self._row[at] = self._words[at]
 
     def client_error(self, status: int) -> None:
         """A connection was refused (503) or sent what is no request."""

@@ -15,6 +15,7 @@ _PLAIN_HELP = {
     "connections_refused": "Client connections refused since a worker had too many.",
     "malformed_requests": "Requests refused before a pool was found for them.",
     "access_log_dropped": "Access log lines dropped.",
+    "stream_continuations": "Times that another engine was asked to go on with an answer.",
 }
 _LOAD = (
     ("requests_in_flight", "Requests in flight on a replica."),
@@ -82,6 +83,13 @@ def render(page: SharedPage, rows: list[Row], pools: list[str], restarts: int) -
             _family(f"{name}_total", "counter", _PLAIN_HELP[name]),
             f"steelyard_{name}_total {words[index]}",
         ]
+    lines.append(
+        _family("wasted_tokens_total", "counter", "Tokens computed twice or for nobody, by cause; estimated.")
+    )
+    lines += [
+        f'steelyard_wasted_tokens_total{{cause="{cause}"}} {words[meters.WASTED_AT + index]}'
+        for index, cause in enumerate(meters.WASTED)
+    ]
     lines.append(_family("requests_total", "counter", "Requests ended, by pool and class of status."))
     for index, pool in enumerate(pools):
         for offset, status in enumerate(meters.STATUS_CLASSES):

@@ -25,6 +25,7 @@ class RequestPlan:
     pool: None when no route matches.
     lists_models: the gateway answers by itself, with the models of all replicas.
     reads_inference: the body is read for model and prompt.
+    keeps_streams: a streamed answer goes on when its engine is lost.
     affinity: what a hash ring or a sticky session holds on to; "" for nothing.
     request_id: the client's own, if it gave one that may be used; else empty.
     authorization: the key that the client showed, as it wrote it; b"" for none.
@@ -36,6 +37,7 @@ class RequestPlan:
     pool: Pool | None
     lists_models: bool
     reads_inference: bool
+    keeps_streams: bool
     affinity: str
     request_id: bytes
     method: bytes
@@ -93,13 +95,13 @@ def plan_of(head: RequestHead, routes: Routes) -> RequestPlan:
     lines = head.lines
     if pool is None or not pool.keeps_key:
         lines = [line for line in lines if not line.lower().startswith(KEY_FIELDS)]
+    reads = pool is not None and pool.reads_bodies and head.method == b"POST" and pool.is_json(head)
     return RequestPlan(
         head=head,
         pool=pool,
         lists_models=pool is not None and pool.lists_models(head),
-        reads_inference=(
-            pool is not None and pool.reads_bodies and head.method == b"POST" and pool.is_json(head)
-        ),
+        reads_inference=reads,
+        keeps_streams=reads and pool is not None and pool.keeps_streams(head),
         affinity=pool.affinity(head) if pool is not None else "",
         request_id=given if usable else b"",
         method=head.method,

@@ -1,15 +1,19 @@
 """From a target to a pool: the longest matching path prefix wins, among routes for this host first."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from steelyard.config.schema import Configuration, PoolOptions, TimeoutOptions
+from steelyard.config.schema import Configuration, PoolOptions, StreamOptions, TimeoutOptions
 from steelyard.model.routing_policy import LearningPolicy, RoutingPolicy
 from steelyard.policies.failure.retry_budget import RetryBudget
+from steelyard.routing.continuation import Way
+from steelyard.routing.stream_pace import PoolPace
 from steelyard.wire.http1_head import RequestHead
 
 if TYPE_CHECKING:
     from steelyard.gateway.door import Door
+
+STREAM_PATHS = (b"/chat/completions", b"/completions")
 
 
 @dataclass
@@ -19,6 +23,7 @@ class Pool:
     index: its place in the configuration, where its counters are.
     keeps_key: the client's key is for the engine; else it ends here.
     door: where requests wait when replicas can be full; None when they cannot.
+    refused_ways: how engines would not continue an answer, by slot.
     """
 
     name: str
@@ -29,9 +34,12 @@ class Pool:
     max_retries: int
     reads_bodies: bool
     hash_on: str
+    streams: StreamOptions
+    pace: PoolPace
     keeps_key: bool = True
     learner: LearningPolicy | None = None
     door: "Door | None" = None
+    refused_ways: dict[int, set[Way]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, options: PoolOptions, policy: RoutingPolicy, index: int, *, asks_keys: bool) -> "Pool":
@@ -47,12 +55,18 @@ class Pool:
             reads_bodies=options.kind == "openai",
             hash_on=options.hash_on,
             keeps_key=not (asks_keys or engine.api_key_file or engine.api_key_env),
+            streams=options.streams,
+            pace=PoolPace(options.streams.slow_factor, options.streams.slow_window_s),
             learner=policy if isinstance(policy, LearningPolicy) else None,
         )
 
     def lists_models(self, head: RequestHead) -> bool:
         """Whether this is OpenAI's list of models, which the gateway answers for all replicas."""
         return self.reads_bodies and head.method == b"GET" and head.path == b"/v1/models"
+
+    def keeps_streams(self, head: RequestHead) -> bool:
+        """Whether answers on this path, if streamed, go on when their engine is lost."""
+        return self.reads_bodies and self.streams.continuation != "off" and head.path.endswith(STREAM_PATHS)
 
     def is_json(self, head: RequestHead) -> bool:
         """Whether the body claims to be JSON, or claims nothing."""

@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
 
 def attempt_failed(exchange: "Exchange", error: str) -> None:
-    """An attempt failed before the client saw anything: try elsewhere, or say so."""
+    """An attempt failed: try elsewhere, or say so."""
     exchange.last_error = error
+    if not exchange.nothing_written:
+        answer_was_cut(exchange, error)  # the attempt was to continue an answer
+        return
     exchange.connection = exchange.relay = None
     _report_failure(exchange)
     if _may_retry(exchange, free=True):
@@ -33,14 +36,23 @@ def timed_out(exchange: "Exchange", error: str) -> None:
     if not exchange.nothing_written:
         answer_was_cut(exchange, error)
         return
+    late_token = exchange.relay is not None
+    exchange.last_error, exchange.relay = error, None
     _report_failure(exchange)
+    # A head without a token is an engine that hangs: another may do better, where time is left for it.
+    if late_token and another_may_answer(exchange):
+        try_elsewhere(exchange)
+        return
     problem = UpstreamError(error)
     problem.http_status = 504
     give_up(exchange, problem)
 
 
 def answer_was_cut(exchange: "Exchange", error: str) -> None:
-    """The client has part of an answer that will not be finished: it must see that."""
+    """The client has part of an answer: another engine goes on with it, or the client sees that it is cut."""
+    exchange.last_error = error
+    if exchange.kept is not None and exchange.kept.goes_on():
+        return
     relay, client = exchange.relay, exchange.client
     exchange.context.meters.cut_stream()
     _report_failure(exchange)

@@ -10,9 +10,9 @@ import asyncio
 import os
 import signal
 import sys
-import time
 from collections.abc import Awaitable, Callable, Coroutine
 from socket import socket
+from time import monotonic
 
 import uvloop
 
@@ -59,7 +59,7 @@ class Supervisor:
         self._hurry = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._successor = 0
-        self._started_s = time.time()
+        self._started_s = monotonic()
         self.retiring: list[Generation] = []
         self.ready = True
 
@@ -313,7 +313,7 @@ class Supervisor:
         """Who serves, and who still finishes."""
         return {
             "pid": os.getpid(),
-            "started_s": round(self._started_s, 3),
+            "up_s": round(monotonic() - self._started_s, 3),
             "generation": self._number,
             "ready": self.ready,
             "workers": [each.handle.pid for each in self.generation.workers.processes],

@@ -14,7 +14,7 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from time import monotonic, time
+from time import monotonic
 from typing import cast
 
 import uvloop
@@ -186,7 +186,7 @@ class Sweeper:
         gate = self._context.gate
         try:
             if gate is not None and gate.keys is not None:
-                gate.keys.refresh(time())
+                gate.keys.refresh()
             if self._tls is not None:
                 self._tls.refresh()
         except ConfigError as error:

@@ -9,6 +9,9 @@ MAX_SIZE_DIGITS = 15
 MAX_LINE_BYTES = 4096
 MAX_TRAILER_BYTES = 8192
 
+# Bytes that may stand in a line: visible ASCII, blank, tab, and obs-text; and in the name of a field.
+_IN_LINES = bytes([9, *range(0x20, 0x7F), *range(0x80, 0x100)])
+_TOKEN = b"!#$%&'*+-.^_`|~" + bytes([*range(0x30, 0x3A), *range(0x41, 0x5B), *range(0x61, 0x7B)])
 _HEX = b"0123456789abcdefABCDEF"
 LAST_CHUNK = b"0\r\n\r\n"
 
@@ -122,10 +125,15 @@ class ChunkedReader:
     def _take_line(self, line: bytes) -> None:
         if len(line) > MAX_LINE_BYTES:
             raise MalformedChunk(f"a chunk line is longer than {MAX_LINE_BYTES} bytes")
+        if line.translate(None, _IN_LINES):
+            raise MalformedChunk("a control byte stands in a line of the chunked coding")
         if self._in_trailers:
             self._trailer_bytes += len(line) + 2
             if self._trailer_bytes > MAX_TRAILER_BYTES:
                 raise MalformedChunk(f"trailers are longer than {MAX_TRAILER_BYTES} bytes")
+            name, colon, _ = line.partition(b":")
+            if line and (not colon or not name or name.translate(None, _TOKEN)):
+                raise MalformedChunk("a trailer is not a field")
             self.done = not line
             return
         size = _parse_size(line)

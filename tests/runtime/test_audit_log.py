@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from steelyard.model.errors import ConfigError
-from steelyard.runtime.audit import AuditLog, verify
+from steelyard.runtime.audit_log import AuditLog, verify
 
 
 def test_lines_of_several_writers_form_one_chain(tmp_path: Path) -> None:

@@ -187,6 +187,7 @@ def test_too_many_connections_are_refused_and_the_admin_port_still_answers(tmp_p
         with connected(url) as refused:
             answer = read_answer(refused)
             assert (answer.status, answer.whole) == (503, True)
+            assert answer.value("retry-after") == "1"
         assert metrics(front)["steelyard_connections_refused_total"] >= 1
         held.close()
         wait_until(lambda: ask(url, post("/p" + CHAT)).status == 200)
@@ -294,10 +295,10 @@ def test_a_retry_storm_is_capped_at_a_share_of_the_load(tmp_path: Path) -> None:
 
 def test_limits_are_kept_by_the_monotonic_clock() -> None:
     wall_clock = re.compile(r"\btime\.time\(|\bdatetime\.(now|utcnow|today)\(|\bfrom time import .*\btime\b")
-    # The wall clock may stamp a line of a log, and keys expire by it; nothing else that decides may read it.
+    # The wall clock may stamp a log or a receipt, and keys expire by it; nothing else may read it.
     for folder in ("gateway", "routing", "policies", "wire", "cluster", "runtime"):
         for file in (SRC / "steelyard" / folder).rglob("*.py"):
-            if "log" not in file.name and file.name != "keys.py":
+            if "log" not in file.name and file.name not in ("keys.py", "receipts.py"):
                 assert not wall_clock.search(file.read_text(encoding="utf-8")), file
 
 

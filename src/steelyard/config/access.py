@@ -31,10 +31,10 @@ class KeyOptions:
 class ModelLimitOptions:
     """A tenant's limits on one model, beside those on all it does; 0 is none."""
 
-    model: str
-    requests_per_min: float = 0
+    model: str  # the model's name, as requests name it
+    requests_per_min: float = 0  # a whole minute's may come at once
     tokens_per_min: float = 0  # prompt and answer; reserved with max_tokens, settled when it ends
-    max_concurrent: int = 0
+    max_concurrent: int = 0  # requests at once
 
     def __post_init__(self) -> None:
         names = ("requests_per_min", "tokens_per_min", "max_concurrent")
@@ -45,15 +45,15 @@ class ModelLimitOptions:
 class TenantOptions:
     """One tenant: whoever holds one of its keys. Limits hold over all workers; 0 is none."""
 
-    name: str
-    requests_per_min: float = 0
+    name: str  # letters, digits, '.', '_', '-'; metrics and logs name it
+    requests_per_min: float = 0  # a whole minute's may come at once
     tokens_per_min: float = 0  # prompt and answer; reserved with max_tokens, settled when it ends
-    max_concurrent: int = 0
+    max_concurrent: int = 0  # requests at once
     priority: Priority = "standard"  # its class when requests must wait; interactive goes first
     share: float = 1.0  # its part beside others of its class, in tokens served
     models: tuple[str, ...] = ()  # the models it may use; empty means all
     cache_group: str = ""  # tenants of one group share prompt-cache placement; empty: it shares with nobody
-    model_limits: tuple[ModelLimitOptions, ...] = ()
+    model_limits: tuple[ModelLimitOptions, ...] = ()  # see [[tenants.model_limits]]
 
     def __post_init__(self) -> None:
         require(
@@ -106,7 +106,7 @@ class TlsOptions:
     certificate_file: str = ""  # PEM, the server's own first, then its intermediates
     key_file: str = ""  # PEM, not encrypted; readable by its owner only
     client_ca_file: str = ""  # PEM; when given, clients must show a certificate that it signed (mTLS)
-    min_version: Literal["1.2", "1.3"] = "1.2"
+    min_version: Literal["1.2", "1.3"] = "1.2"  # of TLS; older ones are never spoken
 
     def __post_init__(self) -> None:
         require(
@@ -131,7 +131,7 @@ class AdminOptions:
     key_file: str = ""  # a file with one key, which every request must then show as a bearer token
     names: tuple[str, ...] = ()  # names in Host that are answered beside its address and localhost
     audit_log: str = ""  # a file with one JSON line an action, each holding the hash of the one before
-    tls: TlsOptions = field(default_factory=TlsOptions)
+    tls: TlsOptions = field(default_factory=TlsOptions)  # its keys are those of [tls]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +142,7 @@ class EngineAccessOptions:
     verify: bool = True  # false accepts any certificate: for a laboratory only
     server_name: str = ""  # the name in the certificate, when it is not the url's host
     certificate_file: str = ""  # PEM, to show to engines that ask for one (mTLS)
-    certificate_key_file: str = ""
+    certificate_key_file: str = ""  # PEM, not encrypted
     api_key_file: str = ""  # a file with the engines' own key, sent as a bearer token
     api_key_env: str = ""  # or the name of an environment variable that holds it
 

@@ -81,7 +81,11 @@ class EmulatedEngine:
             ("prefix_cache_hits_total", "counter", engine.cached_tokens_total),
             ("num_preemptions_total", "counter", engine.preemptions),
         )
-        return "".join(
+        capacity = engine.cache.capacity_tokens // engine.cache.block_tokens
+        blocks = f'block_size="{engine.cache.block_tokens}",num_gpu_blocks="{capacity}"'
+        return (
+            f"# TYPE vllm:cache_config_info gauge\nvllm:cache_config_info{label[:-1]},{blocks}}} 1\n"
+        ).encode() + "".join(
             f"# TYPE vllm:{name} {kind}\nvllm:{name}{label} {value}\n" for name, kind, value in values
         ).encode()
 

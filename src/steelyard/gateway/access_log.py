@@ -7,10 +7,12 @@ a bound.
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from time import time
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from steelyard.gateway.receipts import decision
 from steelyard.model.fleet import Fleet
 from steelyard.model.routing_policy import Pick
 
@@ -78,7 +80,8 @@ def record_of(
 ) -> dict[str, object]:
     """The line of one request. first_s: when its streamed answer began, 0 when it did not."""
     request, head = exchange.request, exchange.plan.head
-    return {
+    record: dict[str, object] = {
+        "at": round(time() - (now_s - exchange.started_s), 6),
         "request_id": exchange.request_id.decode("ascii"),
         "client": exchange.client.peer,
         "method": head.method.decode("ascii"),
@@ -97,6 +100,11 @@ def record_of(
         "reason": pick.reason if pick is not None else "",
         "error": exchange.last_error,
     }
+    if exchange.context.configuration.access_log_decisions:
+        record["prefix_block_tokens"] = request.prefix_block_tokens
+        record["prefix_hashes"] = request.prefix_hashes
+        record["decision"] = decision(pick, fleet) if pick is not None else None
+    return record
 
 
 def _tenant_of(exchange: "Exchange") -> str:

@@ -73,6 +73,9 @@ class AdminPages:
         """One answer. Raises BadRequest."""
         head, path = request.head, request.head.path.decode("ascii")
         if head.method in (b"GET", b"HEAD"):
+            if path in ("/picks", "/shadow") or path.startswith("/why/"):
+                page = await self._gateway.generation.inquire(path)
+                return answers.answer(200, msgspec.json.encode(page), head_only=head.method == b"HEAD")
             status, body, content_type = self._read(path)
             return answers.answer(status, body, content_type=content_type, head_only=head.method == b"HEAD")
         if head.method == b"POST":
@@ -100,7 +103,8 @@ class AdminPages:
         if path == "/status":
             return 200, msgspec.json.encode(gateway.status()), JSON
         raise BadRequest(
-            f"no page {path[:200]}: there are /metrics, /healthz, /readyz, /replicas, /workers, /status",
+            f"no page {path[:200]}: there are /metrics, /healthz, /readyz, /replicas, /workers, /status, "
+            "/picks, /why/REQUEST_ID, /shadow",
             http_status=404,
         )
 

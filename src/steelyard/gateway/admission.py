@@ -76,7 +76,7 @@ class Gatekeeper:
         if self.keys is not None:
             tenant = self.keys.owner(plan.authorization)
             if tenant is None:
-                exchange.refuse(refusals.WRONG_KEY)
+                refusals.tell(exchange, refusals.WRONG_KEY)
                 return
         pool = plan.pool
         if pool is None or plan.lists_models:
@@ -105,11 +105,11 @@ class Gatekeeper:
     def _is_within_limits(self, exchange: "Exchange", tenant: Tenant, reserved: int) -> bool:
         model, now_s = exchange.request.model, monotonic()
         if tenant.restricted and exchange.body and not self._may_use(exchange, tenant):
-            exchange.refuse(refusals.wrong_model(model) if model else refusals.NO_MODEL)
+            refusals.tell(exchange, refusals.wrong_model(model) if model else refusals.NO_MODEL)
             return False
         refusal = tenant.admit(model, reserved, now_s)
         if refusal is not None:
-            exchange.refuse(refusals.limit_met(refusal, tenant.state(model, now_s)))
+            refusals.tell(exchange, refusals.limit_met(refusal, tenant.state(model, now_s)))
             return False
         if tenant.limited:
             exchange.told = refusals.limit_lines(tenant.state(model, now_s))

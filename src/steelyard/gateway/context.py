@@ -9,6 +9,7 @@ from steelyard.config.schema import Configuration
 from steelyard.gateway.access_log import AccessLog
 from steelyard.gateway.admission import Gatekeeper
 from steelyard.gateway.meters import Meters
+from steelyard.gateway.receipts import Receipts
 from steelyard.gateway.request_plan import RequestPlan
 from steelyard.gateway.upstream import UpstreamPool
 from steelyard.model.fleet import Fleet
@@ -34,6 +35,8 @@ class WorkerContext:
     access_log: AccessLog | None
     id_prefix: bytes
     gate: Gatekeeper | None = None
+    shows_picks: bool = False  # `pick_header` of the configuration
+    receipts: Receipts = field(default_factory=Receipts)
     draining: bool = False
     connections: "set[ClientConnection]" = field(default_factory=set)
     _next_id: int = 0

@@ -103,7 +103,9 @@ class Door:
         tenant = admission.tenant
         cached = 0
         if self._index is not None and request.prefix_hashes:
-            cached = self._index.match(request.prefix_hashes)[0] * request.prefix_block_tokens
+            holders = self._index.holders(request.prefix_hashes)
+            blocks = max(self._index.held_by(holders, request.prefix_hashes), default=0)
+            cached = blocks * request.prefix_block_tokens
         admission.item = item = Waiting(
             tenant=tenant.name if tenant is not None else "",
             cost=_cost(request.prompt_tokens, request.output_tokens),
@@ -123,7 +125,7 @@ class Door:
         no_room = self._queue.push(item, now_s)
         if no_room is not None:
             _admission(exchange).item = None
-            exchange.refuse(refusals.no_place(no_room.full, no_room.retry_after_s))
+            refusals.tell(exchange, refusals.no_place(no_room.full, no_room.retry_after_s))
             return
         _admission(exchange).waits = True
         self._mixed = self._queue.waiting > 1 and (self._mixed or _model(item) != self._last_model)
@@ -176,7 +178,7 @@ class Door:
             exchange = _exchange(item)
             wait_s = self._queue.expected_wait_s(item.tenant, item.priority)
             _admission(exchange).waits = False
-            exchange.refuse(refusals.no_place(False, wait_s))
+            refusals.tell(exchange, refusals.no_place(False, wait_s))
         self.call(now_s)
         self._looking = self._queue.waiting > 0
         if self._looking:

@@ -11,7 +11,7 @@ import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from steelyard.gateway import answers, setbacks
+from steelyard.gateway import answers, receipts, setbacks
 from steelyard.gateway.access_log import record_of
 from steelyard.gateway.answer_head import AnswerHead
 from steelyard.gateway.deadlines import overdue
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from steelyard.gateway.admission import Admission
     from steelyard.gateway.client_connection import ClientConnection
     from steelyard.gateway.context import WorkerContext
-    from steelyard.gateway.refusals import Refused
     from steelyard.gateway.tenants import Tenant
 
 NOTHING_TRIED: frozenset[int] = frozenset()
@@ -155,6 +154,9 @@ class Exchange:
         self.sent_s = self.last_s = now_s
         self.pick = pick
         self.attempts += 1
+        context.receipts.note(
+            self.request_id, self.pool_name, pick, request.prompt_tokens, self.attempts, now_s
+        )
         slot = pick.slot
         self._charged_prompt, self._charged_output = request.prompt_tokens, request.output_tokens
         ledger.charge(slot, request.prompt_tokens, request.output_tokens)
@@ -196,13 +198,12 @@ class Exchange:
             return
         keep_alive = plan.head.keep_alive and not context.draining
         client.transport.write(
-            b"%bContent-Length: %d\r\n%bX-Request-Id: %b\r\n%b\r\n%b"
+            b"%bContent-Length: %d\r\n%b%b\r\n%b"
             % (
                 head.start,
                 len(body),
                 answers.connection_line(keep_alive, plan.head.minor_version),
-                self.request_id,
-                self.told,
+                self._answer_lines,
                 body,
             )
         )
@@ -210,6 +211,14 @@ class Exchange:
         self._record_success(status, tokens, cached, now_s)
         self.end(status, now_s, tokens)
         client.finished(keep_alive=keep_alive)
+
+    @property
+    def _answer_lines(self) -> bytes:
+        """The fields that the gateway adds to an engine's answer, each ending in CRLF."""
+        pick, context = self.pick, self.context
+        if pick is None or not context.shows_picks:
+            return self.id_line
+        return b"%b%b\r\n" % (self.id_line, receipts.header(pick, context.fleet))
 
     def answer_head(self, head: AnswerHead, length: int, has_body: bool) -> None:
         """The engine's head is here; it waits for the first payload."""
@@ -220,7 +229,7 @@ class Exchange:
             setbacks.try_elsewhere(self)
             return
         plan, client = self.plan, self.client
-        self.relay = Relay(head, length, plan.head.minor_version, self.id_line, client.transport)
+        self.relay = Relay(head, length, plan.head.minor_version, self._answer_lines, client.transport)
         self.relay.has_body = has_body
         self.relay.close_after = not plan.head.keep_alive or self.context.draining
 
@@ -336,13 +345,6 @@ class Exchange:
         self.client.transport.write(data)
         self.end(status, monotonic())
         self.client.finished(keep_alive=self.plan.head.keep_alive and not self.context.draining)
-
-    def refuse(self, refused: "Refused") -> None:
-        """Send the request away, and end."""
-        close = self.context.draining or not self.plan.head.keep_alive
-        lines, head_only = refused.lines + self.id_line, self.plan.is_head
-        data = answers.answer(refused.status, refused.body, close=close, extra=lines, head_only=head_only)
-        self.answer_locally(data, refused.status)
 
     def abandon(self) -> None:
         """Stop whatever is being asked of the engine."""

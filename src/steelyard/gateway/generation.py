@@ -13,7 +13,9 @@ from socket import socket
 from steelyard.cluster.membership import ReplicaState
 from steelyard.config.schema import Configuration, PoolOptions
 from steelyard.gateway import fleet_table, metrics
+from steelyard.gateway.inquiry import Inquiry
 from steelyard.gateway.probes import Probe
+from steelyard.gateway.scrapes import Scrape
 from steelyard.gateway.tenants import subjects
 from steelyard.gateway.tls import EngineLink
 from steelyard.gateway.worker_start import WorkerStart, encode
@@ -22,6 +24,7 @@ from steelyard.runtime.limit_page import LimitPage, SlotTable
 from steelyard.runtime.page import LEDGER_COLUMNS, MAX_SLOTS, SharedPage
 from steelyard.runtime.workers import Process, RowPool, Workers
 
+LOADS_S = 0.2  # as often as workers look
 WORKER_MODULE = "steelyard.gateway.worker"
 
 
@@ -61,6 +64,13 @@ class Generation:
             inherited=(limits.descriptor,),
             ended=self._worker_ended,
         )
+        self._scrapes = [
+            Scrape(probe.row, probe.options, probe.link)
+            for probe in self.probes
+            if probe.asks_for_models and probe.options.metrics_path
+        ]
+        self._loads_changed = False
+        self._inquiry = Inquiry(self.page.question_board())
         self._probing: list[asyncio.Task[None]] = []
 
     def _start_message(self, limit_row: int) -> bytes:
@@ -86,6 +96,8 @@ class Generation:
         self.publish()
         await self.workers.start()
         self._probing = [asyncio.create_task(self._probe(probe)) for probe in self.probes]
+        self._probing += [asyncio.create_task(self._scrape(scrape)) for scrape in self._scrapes]
+        self._probing.append(asyncio.create_task(self._publish_loads()))
 
     def _learn(self, before: "Generation") -> None:
         known = {row.replica.replica_id: row for row in before.rows if row.replica is not None}
@@ -122,11 +134,29 @@ class Generation:
                 self.publish()
             await asyncio.sleep(probe.options.interval_s)
 
+    async def _scrape(self, scrape: Scrape) -> None:
+        while True:
+            self._loads_changed |= await scrape.run_once()
+            await asyncio.sleep(scrape.pause_s)
+
+    async def _publish_loads(self) -> None:
+        """Once for all engines that reported meanwhile: the table is written whole each time."""
+        while True:
+            await asyncio.sleep(LOADS_S)
+            if self._loads_changed:
+                self._loads_changed = False
+                self.publish()
+
     def publish(self) -> None:
         """Let the workers know the fleet as it is."""
         self.page.publish_fleet(fleet_table.encode(self.rows))
 
     # --- what is told --------------------------------------------------------------------------
+
+    async def inquire(self, path: str) -> object:
+        """A page made of what workers answer: /picks, /shadow, /why/REQUEST_ID. Raises BadRequest."""
+        rows = [process.row for process in self.workers.processes]
+        return await self._inquiry.read(path, rows, self.configuration)
 
     @property
     def restarts(self) -> int:
@@ -189,6 +219,7 @@ def describe(probe: Probe) -> dict[str, object]:
         "state": probe.row.state.value,
         "models": replica.models,
         "weight": replica.weight,
+        "load": probe.row.load,
         "probe_failures": probe.failures,
         "last_error": probe.last_error,
     }

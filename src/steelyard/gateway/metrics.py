@@ -23,6 +23,12 @@ _LOAD = (
     ("expected_output_tokens", "Output tokens still expected of the requests in flight."),
 )
 
+_REPORTED = (
+    ("waiting_requests", "Requests that wait in an engine, as it reports."),
+    ("running_requests", "Requests that run in an engine, as it reports."),
+    ("kv_used_fraction", "Share of an engine's KV cache in use, as it reports."),
+)
+
 
 def _label(value: str) -> str:
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
@@ -66,6 +72,12 @@ def _replica_lines(rows: list[Row], words: list[int], load: list[int]) -> Iterat
         yield _family(f"replica_{name}", "gauge", text)
         for slot, replica in names.items():
             yield f'steelyard_replica_{name}{{replica="{replica}"}} {load[column * MAX_SLOTS + slot]}'
+    for attribute, text in _REPORTED:
+        yield _family(f"replica_reported_{attribute}", "gauge", text)
+        for slot, row in present:
+            value = getattr(row.load, attribute) if row.load is not None else None
+            if value is not None:
+                yield f'steelyard_replica_reported_{attribute}{{replica="{names[slot]}"}} {value}'
 
 
 def render(page: SharedPage, rows: list[Row], pools: list[str], restarts: int) -> bytes:

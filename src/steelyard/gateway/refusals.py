@@ -4,10 +4,14 @@ Error bodies and header names are OpenAI's, so that its clients wait and try aga
 """
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from steelyard.gateway import answers
 from steelyard.policies.admission.limiter import LimitState, Refusal
 from steelyard.wire.openai import error_body
+
+if TYPE_CHECKING:
+    from steelyard.gateway.exchange import Exchange
 
 _WHAT = {
     "requests": "requests a minute",
@@ -109,3 +113,12 @@ def _span(seconds: float) -> bytes:
         return b"%gs" % (math.ceil(seconds * 10) / 10)
     whole = math.ceil(seconds)
     return b"%dm%ds" % (whole // 60, whole % 60)
+
+
+def tell(exchange: "Exchange", refused: Refused) -> None:
+    """Send a request away, and end it."""
+    plan = exchange.plan
+    close = exchange.context.draining or not plan.head.keep_alive
+    lines = refused.lines + exchange.id_line
+    data = answers.answer(refused.status, refused.body, close=close, extra=lines, head_only=plan.is_head)
+    exchange.answer_locally(data, refused.status)

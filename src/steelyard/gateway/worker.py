@@ -20,7 +20,6 @@ from typing import cast
 import uvloop
 
 from steelyard.cluster.membership import Membership
-from steelyard.config.plugins import make_policy
 from steelyard.config.schema import Configuration
 from steelyard.gateway import fleet_table
 from steelyard.gateway.access_log import AccessLog
@@ -32,11 +31,13 @@ from steelyard.gateway.door import Door
 from steelyard.gateway.keys import KeyRing
 from steelyard.gateway.leaving import QUIET_S, leave
 from steelyard.gateway.meters import Meters
+from steelyard.gateway.pool_policy import pool_policy
 from steelyard.gateway.request_plan import plans
 from steelyard.gateway.routes import Pool, Routes
 from steelyard.gateway.tenants import build_tenants
 from steelyard.gateway.tls import FrontTls
 from steelyard.gateway.upstream import UpstreamPool
+from steelyard.gateway.worker_answers import WorkerAnswers
 from steelyard.gateway.worker_start import WorkerStart, decode
 from steelyard.model.errors import ConfigError
 from steelyard.policies.failure.outlier import OutlierDetector
@@ -69,7 +70,7 @@ def build_pools(configuration: Configuration, rng: random.Random) -> tuple[dict[
     pools: dict[str, Pool] = {}
     routed: list[RoutedPool] = []
     for index, options in enumerate(configuration.pools):
-        policy = make_policy(options.policy, rng)
+        policy = pool_policy(options, rng)
         pools[options.name] = Pool.of(options, policy, index, asks_keys=bool(configuration.keys.file))
         outliers = OutlierDetector(
             **{name: getattr(options.outlier, name) for name in options.outlier.__slots__}
@@ -141,6 +142,7 @@ def build_context(
         meters=meters,
         upstreams=open_upstreams(configuration, loop),
         access_log=log,
+        shows_picks=configuration.pick_header,
         id_prefix=f"{os.getpid():x}{seed & 0xFFFFFF:06x}-".encode(),
         gate=build_gate(start),
     )
@@ -152,13 +154,19 @@ class Sweeper:
     """Looks after everything that time does, five times a second: one timer a worker, none a request."""
 
     def __init__(
-        self, context: WorkerContext, membership: Membership, page: SharedPage, tls: FrontTls | None
+        self,
+        context: WorkerContext,
+        membership: Membership,
+        page: SharedPage,
+        answers: WorkerAnswers,
+        tls: FrontTls | None,
     ) -> None:
         self._tls = tls
         self._rare_s = 0.0
         self._context = context
         self._membership = membership
         self._page = page
+        self._answers = answers
         self._sequence = 0
 
     def start(self) -> None:
@@ -172,6 +180,7 @@ class Sweeper:
         if self._page.fleet_sequence != self._sequence and (read := self._page.read_fleet()) is not None:
             self._sequence = read[0]
             fleet_table.apply(read[1], self._membership)
+        self._answers.answer_open_question()
         now_s = monotonic()
         for connection in list(context.connections):
             connection.check_deadline(now_s)
@@ -222,7 +231,8 @@ async def serve(start: WorkerStart, row: int, page: SharedPage, listeners: list[
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
         loop.add_signal_handler(number, lambda: None)
     loop.add_reader(sys.stdin.fileno(), stop.set)  # the supervisor is gone
-    Sweeper(context, membership, page, tls).start()
+    answers = WorkerAnswers(page.question_board(), row, context.receipts, context.router, context.fleet)
+    Sweeper(context, membership, page, answers, tls).start()
     try:
         os.write(sys.stdout.fileno(), READY)
     except BrokenPipeError:

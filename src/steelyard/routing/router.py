@@ -85,6 +85,10 @@ class Router:
         eligible = self._candidates(self._pools[pool_name], request.model, now_s).eligible
         return eligible is not None and not eligible.members <= tried
 
+    def policies(self) -> dict[str, RoutingPolicy]:
+        """The policy of each pool."""
+        return {name: pool.policy for name, pool in self._pools.items()}
+
     def models(self, pool_name: str) -> list[str]:
         """All models that the pool's replicas say they serve, each once."""
         known = (replica for replica in self._membership.replicas if replica and replica.pool == pool_name)

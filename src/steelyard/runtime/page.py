@@ -1,11 +1,12 @@
 """One page of memory shared by the supervisor and its workers; they share memory, not messages.
 
-Three regions, each with one writer, so that nothing is locked:
+Regions, each with one writer, so that nothing is locked:
 
 - the fleet table, written by the supervisor under a sequence number (odd while it writes; a reader that saw
   it change reads again);
 - a ledger row a worker: what it has in flight on each replica;
-- a counter row a worker: what it has served. Rows outlive their worker, so totals never fall.
+- a counter row a worker: what it has served. Rows outlive their worker, so totals never fall;
+- the question board: what the supervisor asks, and a place a worker for its answer (`questions`).
 
 The memory is an anonymous file whose descriptor workers inherit. Words are 64-bit and aligned, so each is
 read and written whole.
@@ -13,6 +14,8 @@ read and written whole.
 
 import mmap
 import os
+
+from steelyard.runtime.questions import QuestionBoard, board_bytes
 
 MAX_SLOTS = 1024
 MAX_ROWS = 129  # two for each of 64 workers, and one
@@ -36,7 +39,8 @@ class SharedPage:
         ledger_bytes = workers * self._row_words * _WORD
         self._ledger_at = _HEADER_BYTES + FLEET_BYTES
         self._counters_at = self._ledger_at + ledger_bytes
-        self._map = mmap.mmap(descriptor, self._counters_at + workers * COUNTERS * _WORD)
+        self._board_at = self._counters_at + workers * COUNTERS * _WORD
+        self._map = mmap.mmap(descriptor, self._board_at + board_bytes(workers))
         self._bytes = memoryview(self._map)
         self._header = self._bytes[:_HEADER_BYTES].cast("q")
 
@@ -47,7 +51,8 @@ class SharedPage:
             raise ValueError(f"a page of {workers} rows: it must be 1 to {MAX_ROWS}")
         descriptor = os.memfd_create("steelyard", os.MFD_CLOEXEC)
         words = LEDGER_COLUMNS * MAX_SLOTS + COUNTERS
-        os.ftruncate(descriptor, _HEADER_BYTES + FLEET_BYTES + workers * words * _WORD)
+        size = _HEADER_BYTES + FLEET_BYTES + workers * words * _WORD + board_bytes(workers)
+        os.ftruncate(descriptor, size)
         return cls(descriptor, workers)
 
     def publish_fleet(self, table: bytes) -> None:
@@ -97,6 +102,11 @@ class SharedPage:
         """What a dead worker had in flight is in flight no more."""
         row = self.ledger_row(worker)
         row[:] = memoryview(bytes(len(row) * _WORD)).cast("q")
+
+    def question_board(self) -> QuestionBoard:
+        """Where the supervisor asks and workers answer."""
+        end = self._board_at + board_bytes(self.workers)
+        return QuestionBoard(self._bytes[self._board_at : end], self.workers)
 
     def counter_row(self, worker: int) -> memoryview:
         """A worker's counters."""

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -143,3 +145,16 @@ def test_ready_says_when_not_to_send_clients(front: Running) -> None:
         ask(front, "/readyz")
     ask(front, "/restore", "POST")
     assert ask(front, "/readyz")["status"] == "ready"
+
+
+def test_the_commands_say_what_became_of_it(front: Running, tmp_path: Path) -> None:
+    def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+        admin = ("--admin", front.addresses["admin"])
+        line = [sys.executable, "-m", "steelyard", *arguments, *admin]
+        return subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
+
+    assert command("reload").stdout.startswith("generation 2 serves with workers ")
+    (tmp_path / "steelyard.toml").write_text("[[pools]]\nplicy = 3\n")
+    refused = command("reload")
+    assert refused.returncode == 2
+    assert "did you mean 'policy'?" in refused.stderr

@@ -33,6 +33,7 @@ COMPILED = (
     "policies/routing/prefix_ttft.py",
     "policies/prefill_speed.py",
     "policies/prefix_index.py",
+    "model/fleet.py",
     "policies/failure/retry_budget.py",
     "policies/failure/outlier.py",
 )

@@ -3,12 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from steelyard.model.errors import ConfigError
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ConfigError(message)
+from steelyard.config.checks import require as _require
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

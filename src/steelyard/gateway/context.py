@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from steelyard.cluster.ledger import Ledger
 from steelyard.config.schema import Configuration
 from steelyard.gateway.access_log import AccessLog
+from steelyard.gateway.admission import Gatekeeper
 from steelyard.gateway.meters import Meters
 from steelyard.gateway.pool_tries import ModelPools
 from steelyard.gateway.receipts import Receipts
@@ -34,12 +35,18 @@ class WorkerContext:
     upstreams: list[UpstreamPool]
     access_log: AccessLog | None
     id_prefix: bytes
+    gate: Gatekeeper | None = None
     shows_picks: bool = False  # `pick_header` of the configuration
     receipts: Receipts = field(default_factory=Receipts)
     model_pools: ModelPools | None = None  # None when no model has several
     draining: bool = False
     connections: "set[ClientConnection]" = field(default_factory=set)
     _next_id: int = 0
+
+    def models(self, pool: str) -> list[str]:
+        """All names that a model may be asked for by, in a pool or over several."""
+        known = self.router.models(pool)
+        return known if self.model_pools is None else [*known, *self.model_pools.chains]
 
     def next_request_id(self) -> bytes:
         """An id that no other request of this gateway has."""

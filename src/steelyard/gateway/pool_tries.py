@@ -71,9 +71,9 @@ class PoolTries:
         self._enter(self._attempts.first(now_s).pool)
 
     def lines(self) -> bytes:
-        """What an answer says of the tries: header lines, each beginning with CRLF."""
+        """What an answer says of the tries: field lines, each ending in CRLF."""
         pool = self._exchange.pool_name.encode("latin-1", "replace")
-        return b"\r\nX-Steelyard-Attempts: %d\r\nX-Steelyard-Pool: %b" % (self._attempts.attempts, pool)
+        return b"X-Steelyard-Attempts: %d\r\nX-Steelyard-Pool: %b\r\n" % (self._attempts.attempts, pool)
 
     def _enter(self, name: str) -> None:
         """Make a pool the exchange's own; its model may have another name there."""
@@ -157,6 +157,12 @@ class PoolTries:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def tries_of(exchange: "Exchange", pools: ModelPools) -> PoolTries | None:
+    """The tries of a request whose model has several pools; None for another one."""
+    chain = pools.chains.get(exchange.request.model)
+    return PoolTries(exchange, pools, chain) if chain is not None else None
 
 
 def with_model(body: bytes, name: str) -> bytes:

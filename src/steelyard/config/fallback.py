@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from ipaddress import ip_network
 
 from steelyard.config.checks import require as _require
 
@@ -42,6 +43,18 @@ class FallbackOptions:
             _require(
                 math.isfinite(value) and value > 0,
                 f"fallback.{name} is {value}: it must be above 0 and finite",
+            )
+
+
+def check_networks(networks: tuple[str, ...]) -> None:
+    """Raises ConfigError for what is neither an address nor a network."""
+    for text in networks:
+        try:
+            ip_network(text, strict=False)
+        except ValueError:
+            _require(
+                False,
+                f"trusted_proxies has {text!r}: each must be an address, or a network such as 10.0.0.0/8",
             )
 
 

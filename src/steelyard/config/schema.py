@@ -24,7 +24,7 @@ from steelyard.config.checks import require as _require
 from steelyard.config.checks import require_above as _require_above
 from steelyard.config.checks import require_fraction as _require_fraction
 from steelyard.config.checks import require_not_below as _require_not_below
-from steelyard.config.fallback import FallbackOptions, ModelOptions, check_models
+from steelyard.config.fallback import FallbackOptions, ModelOptions, check_models, check_networks
 from steelyard.model.errors import ConfigError
 from steelyard.policies.routing.registry import DEFAULT_POLICY
 
@@ -272,6 +272,9 @@ class Configuration:
     pools: tuple[PoolOptions, ...] = ()  # at least one: [[pools]]
     routes: tuple[RouteOptions, ...] = ()  # [[routes]]; with one pool all paths lead to it
     models: tuple[ModelOptions, ...] = ()  # [[models]]: names that lead to several pools
+    trusted_proxies: tuple[
+        str, ...
+    ] = ()  # addresses, networks: their X-Forwarded-* and Forwarded are believed
     fallback: FallbackOptions = field(default_factory=FallbackOptions)  # see [fallback]
     tls: TlsOptions = field(default_factory=TlsOptions)  # see below
     keys: KeyOptions = field(default_factory=KeyOptions)  # see below
@@ -307,6 +310,7 @@ class Configuration:
         self._check_replicas()
         self._check_routes(pools)
         check_models(self.models, pools)
+        check_networks(self.trusted_proxies)
 
     def _check_replicas(self) -> None:
         seen: set[str] = set()

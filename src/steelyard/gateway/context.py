@@ -8,6 +8,7 @@ from steelyard.cluster.ledger import Ledger
 from steelyard.config.schema import Configuration
 from steelyard.gateway.access_log import AccessLog
 from steelyard.gateway.admission import Gatekeeper
+from steelyard.gateway.forwarding import TrustedProxies
 from steelyard.gateway.meters import Meters
 from steelyard.gateway.pool_tries import ModelPools
 from steelyard.gateway.receipts import Receipts
@@ -39,6 +40,7 @@ class WorkerContext:
     shows_picks: bool = False  # `pick_header` of the configuration
     receipts: Receipts = field(default_factory=Receipts)
     model_pools: ModelPools | None = None  # None when no model has several
+    trusted_proxies: TrustedProxies = field(default_factory=TrustedProxies)
     draining: bool = False
     connections: "set[ClientConnection]" = field(default_factory=set)
     _next_id: int = 0

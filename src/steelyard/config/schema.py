@@ -11,6 +11,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from steelyard.model.errors import ConfigError
+from steelyard.policies.prefix_index import LEAST_TABLE_WORDS
 from steelyard.policies.routing.registry import DEFAULT_POLICY
 
 
@@ -279,6 +280,7 @@ class Configuration:
     pick_header: bool = False  # answers say in X-Steelyard-Pick which replica was picked, and why
     drain_timeout_s: float = 30.0  # how long requests under way may take after SIGTERM
     seed: int = 0  # of the policies' chance; 0 takes a fresh one at each start
+    prefix_index_entries: int = 1 << 19  # (block, replica) pairs remembered; a power of two, 8 bytes each
     limits: LimitOptions = field(default_factory=LimitOptions)
     pools: tuple[PoolOptions, ...] = ()  # at least one: [[pools]]
     routes: tuple[RouteOptions, ...] = ()  # [[routes]]; with one pool all paths lead to it
@@ -290,6 +292,12 @@ class Configuration:
             f"listen and admin are both {self.listen}: give one of them another port",
         )
         _require_not_below(self, "configuration", "drain_timeout_s")
+        entries = self.prefix_index_entries
+        _require(
+            LEAST_TABLE_WORDS <= entries <= 1 << 27 and not entries & (entries - 1),
+            f"prefix_index_entries is {entries}: it must be a power of two, {LEAST_TABLE_WORDS:,} to 2^27; "
+            "eight for each block of 256 tokens that the fleet's caches hold is plenty",
+        )
         _require(1 <= self.workers <= 64, f"workers is {self.workers}: it must be 1 to 64")
         _require(
             bool(self.pools),

@@ -18,6 +18,7 @@ from steelyard.gateway.inquiry import Inquiry
 from steelyard.gateway.probes import Probe
 from steelyard.gateway.scrapes import Scrape
 from steelyard.model.errors import BadRequest, ConfigError
+from steelyard.policies.prefix_index import PrefixIndex
 from steelyard.runtime.page import SharedPage
 from steelyard.runtime.workers import Workers, listen
 from steelyard.wire.http1_head import RequestHead
@@ -33,7 +34,9 @@ class Supervisor:
     def __init__(self, configuration: Configuration, say: Callable[[str], None]) -> None:
         self._configuration = configuration
         self._say = say
-        self._page = SharedPage.create(configuration.workers)
+        entries = configuration.prefix_index_entries
+        self._page = SharedPage.create(configuration.workers, PrefixIndex.bytes_needed(entries))
+        self._prefixes = PrefixIndex(self._page.index_memory, entries)
         self._rows = fleet_table.rows_of(configuration)
         self._page.publish_fleet(fleet_table.encode(self._rows))
         by_name = {pool.name: pool for pool in configuration.pools}
@@ -96,6 +99,9 @@ class Supervisor:
     async def _probe(self, probe: Probe) -> None:
         while True:
             if await probe.run_once():
+                if probe.row.state is ReplicaState.UNHEALTHY:
+                    # It probably starts anew, with an empty cache; if not, its cache is learned again.
+                    self._prefixes.forget(self._rows.index(probe.row))
                 self._publish()
             await asyncio.sleep(probe.options.interval_s)
 

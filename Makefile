@@ -5,8 +5,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 COMPILED := $(VENV)/.compiled
 WORKERS ?= 4
+FUZZ_SECONDS ?= 300
+ENGINE_VENV ?= .venv-engine
 
 .PHONY: help pure demo test lint types arrows sizes unit environment benchmarks clean test-ray test-slurm test-torch
+.PHONY: fuzz test-engine
 
 help:  ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -51,6 +54,20 @@ sizes: $(STAMP)
 unit: $(COMPILED)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
+fuzz: $(STAMP)  ## Fuzz every reader of strangers' bytes, FUZZ_SECONDS each; guided by coverage too, with atheris
+	$(BIN)/python -m tools.fuzz all --seconds $(FUZZ_SECONDS)
+	@if $(BIN)/python -c 'import atheris' 2>/dev/null; \
+	then $(BIN)/python -m tools.fuzz all --guided --seconds $(FUZZ_SECONDS); \
+	else echo "no guided run: atheris is not installed (pip install 'steelyard[fuzz]')"; fi
+
+test-engine: $(COMPILED) $(ENGINE_VENV)/.installed  ## Test beside a real engine: llama.cpp with a tiny random model
+	STEELYARD_ENGINE_PYTHON=$(abspath $(ENGINE_VENV))/bin/python $(BIN)/python -m pytest tests/real_engine
+
+$(ENGINE_VENV)/.installed:
+	$(PYTHON) -m venv $(ENGINE_VENV)
+	$(ENGINE_VENV)/bin/python -m pip install --quiet xllamacpp gguf numpy
+	touch $@
+
 test-ray: $(STAMP)  ## The Ray executor on a real cluster of several raylets (installs Ray beside, 300 MB)
 	test -x .venvs/ray/bin/ray || { $(PYTHON) -m venv .venvs/ray && .venvs/ray/bin/pip install --quiet --editable '.[ray]'; }
 	STEELYARD_RAY_PYTHON=$(CURDIR)/.venvs/ray/bin/python $(BIN)/python -m pytest -rA tests/jobs/executors/test_ray.py
@@ -66,4 +83,4 @@ benchmarks: $(COMPILED)  ## Measure beside the peers that are installed (see ben
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) out dist build .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(ENGINE_VENV) out dist build .mypy_cache .ruff_cache .pytest_cache

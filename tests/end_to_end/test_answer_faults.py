@@ -53,17 +53,7 @@ def test_a_broken_chunk_cuts_the_answer(fleet: FaultFleet, rest: bytes) -> None:
         assert b"first".startswith(answer.body[:5])
 
 
-@pytest.mark.parametrize(
-    "ends",
-    [
-        says,
-        says_and_resets,
-        pytest.param(
-            says_and_hangs,
-            marks=pytest.mark.xfail(strict=False, reason="a silent one is not tried elsewhere yet"),
-        ),
-    ],
-)
+@pytest.mark.parametrize("ends", [says, says_and_resets, says_and_hangs])
 def test_a_stream_that_dies_before_its_first_token_starts_elsewhere(fleet: FaultFleet, ends: object) -> None:
     seen = fleet.first_of_two(ends(STREAM_HEAD))  # type: ignore[operator]
     answer = ask(fleet.url, stream_post("/two" + CHAT))
@@ -99,7 +89,7 @@ def test_a_hang_between_tokens_ends_at_its_limit(fleet: FaultFleet) -> None:
     answer = fleet.ask_one(stream_post("/one" + CHAT))
     assert not answer.whole
     assert b'"error"' in answer.body
-    assert time.monotonic() - started_s < 3
+    assert time.monotonic() - started_s < 6
 
 
 @pytest.mark.parametrize(

@@ -187,6 +187,7 @@ def test_too_many_connections_are_refused_and_the_admin_port_still_answers(tmp_p
         with connected(url) as refused:
             answer = read_answer(refused)
             assert (answer.status, answer.whole) == (503, True)
+            assert answer.value("retry-after") == "1"
         assert metrics(front)["steelyard_connections_refused_total"] >= 1
         held.close()
         wait_until(lambda: ask(url, post("/p" + CHAT)).status == 200)

@@ -4,38 +4,12 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from _pytest.mark import ParameterSet
 from tests.end_to_end.fault_fleet import FaultFleet
 from tests.end_to_end.strict_vectors import REFUSED, SERVED
 from tests.harness.chaos_engine import GOOD_BODY, JSON_HEAD, Received, good, says
 from tests.harness.raw_client import Answer, ask, connected, post, read_answer
 
 SMUGGLED = b"GET /one/smuggled HTTP/1.1\r\nHost: h\r\n\r\n"
-
-# What the present head reader lets through; each is named in the report of its branch.
-OPEN = frozenset(
-    {
-        "extension nul",
-        "extension control",
-        "trailer bare cr",
-        "trailer nul",
-        "trailer control",
-        "trailer no colon",
-        "trailer empty name",
-        "trailer blank before colon",
-        "trailer folded",
-        "trailer no token",
-        "trailer request",
-        "host list",
-        "host with blank",
-        "host with path",
-        "host with user",
-        "host port letters",
-        "target fragment",
-        "trace",
-    }
-)
-_NOT_YET = pytest.mark.xfail(strict=False, reason="still let through")
 
 
 @pytest.fixture(scope="module")
@@ -70,14 +44,7 @@ def exchange(fleet: FaultFleet, data: bytes) -> tuple[list[Answer], bool]:
             ahead = answer.rest
 
 
-def marked(vectors: dict[str, tuple[str, tuple[int, ...]]]) -> list[ParameterSet]:
-    return [
-        pytest.param(*vector, id=name, marks=[_NOT_YET] if name in OPEN else [])
-        for name, vector in vectors.items()
-    ]
-
-
-@pytest.mark.parametrize(("text", "statuses"), marked(REFUSED))
+@pytest.mark.parametrize(("text", "statuses"), REFUSED.values(), ids=REFUSED)
 def test_what_two_readers_could_read_differently_is_refused(
     fleet: FaultFleet, text: str, statuses: tuple[int, ...]
 ) -> None:

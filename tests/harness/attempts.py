@@ -5,6 +5,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.harness.jobs import RunningJobs
+from tests.harness.processes import wait_until
+
 from steelyard.jobs.executor import Attempt, AttemptEvent, EventKind, Executor, StartOrder
 from steelyard.model.resources import Resources
 
@@ -77,3 +80,37 @@ def is_alive(folder: Path, epoch: int) -> bool:
 def silence_s(executor: Executor, node: str) -> float:
     """Since a node was heard of."""
     return time.monotonic() - next(each.heard_at_s for each in executor.nodes() if each.node_id == node)
+
+
+# Counts to its end in steps of 50 ms, keeps what it counted, and says on which node.
+COUNT_IN_SHELL = """
+n=$(cat "$STEELYARD_CHECKPOINT_DIR/n" 2>/dev/null || echo 0)
+trap 'exit 0' TERM
+while [ $n -lt 120 ]; do
+  n=$((n + 1)); echo $n > "$STEELYARD_CHECKPOINT_DIR/.n"; mv "$STEELYARD_CHECKPOINT_DIR/.n" "$STEELYARD_CHECKPOINT_DIR/n"
+  echo "$STEELYARD_NODE $n"; sleep 0.05
+done
+"""  # noqa: E501
+
+
+def goes_on_elsewhere(service: RunningJobs, kill_node: Callable[[str], None], name: str) -> float:
+    """Run a job, kill its node; seconds until it counts on elsewhere. Fails where a step ran twice."""
+    job_id = service.submit(COUNT_IN_SHELL)
+    wait_until(lambda: len(service.log(job_id).splitlines()) > 20, timeout_s=30)
+    first = service.task(job_id)["node"]
+    kill_node(first)
+    killed_s = time.monotonic()
+
+    def last_node() -> str:
+        return service.log(job_id).splitlines()[-1].split()[0]
+
+    wait_until(lambda: last_node() != first, timeout_s=60)
+    again_s = time.monotonic() - killed_s
+    service.wait_state(job_id, "done", timeout_s=60)
+    counted = [int(line.split()[1]) for line in service.log(job_id).splitlines()]
+    assert counted[-1] == 120
+    # Each once, but for the step that the kill may have cut between its record and its line.
+    assert len(set(counted)) == len(counted) >= 119
+    assert service.became(job_id).count("done") == 1
+    print(f"\n{name} node killed under the service: running again after {again_s:.1f} s")
+    return again_s

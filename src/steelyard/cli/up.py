@@ -1,5 +1,6 @@
 """`steelyard up`: run the jobs service."""
 
+import os
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from steelyard.jobs.client import JobsClient, NoService, state_folder
 from steelyard.jobs.declared_nodes import checked, parse_node, read_nodes, this_machine
 from steelyard.jobs.executors.local_node import LocalNode
 from steelyard.jobs.executors.ray import RayExecutor
+from steelyard.jobs.executors.slurm import SlurmExecutor
 from steelyard.jobs.running import MakeExecutor, local_executor, run_service
 from steelyard.model.errors import ConfigError
 from steelyard.policies.ordering.registry import DEFAULT_ORDERING, ORDERINGS, make_ordering
@@ -89,8 +91,12 @@ def _executor(name: str, nodes: Path | None, named: tuple[str, ...], address: st
     if name == "ray":
         if not address:
             raise ConfigError("--executor ray needs --address HOST:PORT, of the head of the Ray cluster")
-        return lambda folder, term: RayExecutor(address, term, log_path=str(folder / "ray.log"))
-    raise ConfigError(f"the {name} executor is not installed")
+        # Ray may live in another environment than this one: steelyard must be installed there too.
+        python = os.environ.get("STEELYARD_RAY_PYTHON", sys.executable)
+        return lambda folder, term: RayExecutor(
+            address, term, python=python, log_path=str(folder / "ray.log")
+        )
+    return lambda folder, term: SlurmExecutor(folder / "slurm", term)
 
 
 def _local_nodes(path: Path | None, named: tuple[str, ...]) -> list[LocalNode]:

@@ -19,6 +19,7 @@ from steelyard.wire.stream_events import (
     Delta,
     ToolCall,
     decode_chunk,
+    decode_object,
     failure_of,
 )
 
@@ -76,7 +77,7 @@ class StreamSplicer:
             return _NOTHING
         if not self._so_far.answer_id:
             self._so_far.take_name(chunk)
-        fields: dict[str, Any] = msgspec.json.decode(data)
+        fields = decode_object(data)
         choices = [
             rest
             for choice, given in zip(chunk.choices, fields.get("choices") or (), strict=False)

@@ -7,7 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.harness.attempts import events_until, has, is_alive, order, poll_for, silence_s, step
+from tests.harness.attempts import (
+    events_until,
+    goes_on_elsewhere,
+    has,
+    is_alive,
+    order,
+    poll_for,
+    silence_s,
+    step,
+)
+from tests.harness.jobs import RunningJobs
 from tests.harness.ray_cluster import PYTHON_VARIABLE, RayCluster, ray_cluster
 
 from steelyard.jobs.executor import Attempt, EventKind, ExecutorError, Liveness
@@ -117,6 +127,16 @@ def test_a_dead_node_is_noticed_fenced_and_its_task_goes_on_elsewhere_within_ten
     assert executor.read_log(second.attempt, 5, 100) == f"{reached}\n".encode()
     executor.stop(second.attempt, 1.0)
     events_until(executor, has(EventKind.ENDED, second.attempt))
+
+
+def test_the_service_runs_a_job_through_the_death_of_its_node(cluster: RayCluster, tmp_path: Path) -> None:
+    cluster.add_node("d")
+    service = RunningJobs(tmp_path / "state", "--executor", "ray", "--address", cluster.address)
+    service.start()
+    try:
+        assert goes_on_elsewhere(service, cluster.kill_raylet, "Ray") <= 10
+    finally:
+        service.end()
 
 
 def test_a_lost_head_ends_all_tasks_for_certain(tmp_path: Path) -> None:

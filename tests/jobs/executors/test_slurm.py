@@ -9,7 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.harness.attempts import events_until, has, is_alive, order, poll_for, silence_s, step
+from tests.harness.attempts import (
+    events_until,
+    goes_on_elsewhere,
+    has,
+    is_alive,
+    order,
+    poll_for,
+    silence_s,
+    step,
+)
+from tests.harness.jobs import RunningJobs
 from tests.harness.slurm_cluster import PROGRAMS, SlurmCluster, slurm_cluster
 from tests.harness.slurm_stub import SlurmStub, slurm_stub
 
@@ -31,7 +41,11 @@ pytestmark = pytest.mark.xdist_group("slurm")
 
 @pytest.fixture(scope="module", params=["recorded-stub", REAL])
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    made = slurm_cluster("n1", "n2", "n3") if request.param == "real" else slurm_stub("n1", "n2", "n3")
+    made = (
+        slurm_cluster("n1", "n2", "n3", "n4")
+        if request.param == "real"
+        else slurm_stub("n1", "n2", "n3", "n4")
+    )
     with made as each:
         yield each
 
@@ -87,7 +101,7 @@ def test_its_load_is_seen(executor: SlurmExecutor, tmp_path: Path) -> None:
     given = order(tmp_path, "n1", 1, sys.executable, "-c", "while True: pass")
     executor.start(given)
     events_until(executor, lambda _: used_cores(executor, "n1") > 0.05)
-    assert sorted(node.node_id for node in executor.nodes()) == ["n1", "n2", "n3"]
+    assert sorted(node.node_id for node in executor.nodes()) == ["n1", "n2", "n3", "n4"]
     assert all(node.capacity.cpu_cores == 2 for node in executor.nodes())
     assert used_cores(executor, "n2") == 0
     executor.stop(given.attempt, 0.0)
@@ -161,6 +175,20 @@ def test_a_dead_node_is_noticed_and_its_task_goes_on_elsewhere(
     assert running_s <= 15
     executor.stop(second.attempt, 1.0)
     events_until(executor, has(EventKind.ENDED, second.attempt))
+
+
+def test_the_service_runs_a_job_through_the_death_of_its_node(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("SLURM_CONF", "PATH"):
+        if name in cluster.environment:
+            monkeypatch.setenv(name, cluster.environment[name])
+    service = RunningJobs(tmp_path / "state", "--executor", "slurm")
+    service.start()
+    try:
+        assert goes_on_elsewhere(service, cluster.kill_node, "Slurm") <= 15
+    finally:
+        service.end()
 
 
 def test_no_slurm_is_one_clear_sentence(tmp_path: Path) -> None:

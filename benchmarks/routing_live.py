@@ -143,8 +143,8 @@ def page(names: list[str], seeds: range, seconds: float) -> str:
         f"{before}. {ENGINES} emulated engines ({PROFILE}), {GROUPS} groups of prompts with {SHARED_TOKENS:,}"
         f" shared and {OWN_TOKENS} own tokens, {OUTPUT_TOKENS} tokens of answer, "
         f"{RATE_PER_S:g} requests/s for {seconds:g} s, {len(seeds)} seeds. "
-        f"SLO: first token in {OBJECTIVE.ttft_s:g} s, then {OBJECTIVE.tpot_s:g} s a token. "
-        f"Medians over seeds. {versions}.\n",
+        f"SLO: first token in {OBJECTIVE.ttft_s:g} s, then {OBJECTIVE.tpot_s:g} s a token. Medians. "
+        f"{versions}.\n",
         "| router | TTFT p50, s | p90, s | p99, s | in SLO | goodput, 1/s | not answered |",
         "|---|---:|---:|---:|---:|---:|---:|",
         *(router_row(name, runs[name]) for name in names),

@@ -30,6 +30,10 @@ COMPILED = (
     "routing/router.py",
     "cluster/ledger.py",
     "runtime/shared_ledger.py",
+    "policies/routing/prefix_ttft.py",
+    "policies/prefill_speed.py",
+    "policies/prefix_index.py",
+    "model/fleet.py",
     "policies/failure/retry_budget.py",
     "policies/failure/outlier.py",
 )

@@ -6,7 +6,7 @@ be understood is answered and its connection closed, since where the next one be
 
 import asyncio
 from time import monotonic
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from steelyard.gateway import answers
 from steelyard.gateway.exchange import Exchange
@@ -18,8 +18,8 @@ from steelyard.wire.head_memo import HeadReader
 if TYPE_CHECKING:
     from steelyard.gateway.context import WorkerContext
 
-MAX_PIPELINED_BYTES = 65_536
-HALF_CLOSE_PROBE_AFTER_S = 0.4
+MAX_PIPELINED_BYTES: Final = 65_536
+HALF_CLOSE_PROBE_AFTER_S: Final = 0.4
 
 
 class ClientConnection:

@@ -9,7 +9,7 @@ What happens when an engine fails is in `setbacks`.
 
 import asyncio
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from steelyard.gateway import answers, receipts, setbacks
 from steelyard.gateway.access_log import record_of
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from steelyard.gateway.context import WorkerContext
 
 NOTHING_TRIED: frozenset[int] = frozenset()
-ASK_ANOTHER = frozenset((429, 503))  # statuses after which another replica may do better
+ASK_ANOTHER: Final = frozenset((429, 503))  # statuses after which another replica may do better
 
 
 class Exchange:

@@ -8,16 +8,17 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable
 from itertools import accumulate
+from typing import Final
 
 from steelyard.runtime.page import MAX_SLOTS, SharedPage
 
-MAX_POOLS = 32
-STATUS_CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx", "left")
-LEFT = 5  # a client that went away: 499, counted by itself
-OUTCOMES = ("ok", "client_error", "server_error")
+MAX_POOLS: Final = 32
+STATUS_CLASSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx", "left")
+LEFT: Final = 5  # a client that went away: 499, counted by itself
+OUTCOMES: Final = ("ok", "client_error", "server_error")
 STATUS_CLASSES_COUNT, OUTCOMES_COUNT = len(STATUS_CLASSES), len(OUTCOMES)
 
-TTFT_BOUNDS_S = (
+TTFT_BOUNDS_S: Final = (
     0.005,
     0.01,
     0.02,
@@ -39,7 +40,7 @@ TTFT_BOUNDS_S = (
     40,
     80,
 )
-TOTAL_BOUNDS_S = (
+TOTAL_BOUNDS_S: Final = (
     0.005,
     0.01,
     0.025,
@@ -61,11 +62,11 @@ TOTAL_BOUNDS_S = (
     240,
     480,
 )
-_HISTOGRAM_WORDS = len(TTFT_BOUNDS_S) + 2  # one more bucket above the last bound, and the sum
+_HISTOGRAM_WORDS: Final = len(TTFT_BOUNDS_S) + 2  # one more bucket above the last bound, and the sum
 
-_SUM = _HISTOGRAM_WORDS - 1
+_SUM: Final = _HISTOGRAM_WORDS - 1
 
-PLAIN = (
+PLAIN: Final = (
     "retries",
     "cut_streams",
     "connections_refused",
@@ -73,8 +74,8 @@ PLAIN = (
     "access_log_dropped",
     "stream_continuations",
 )
-WASTED = ("continued", "replayed", "cut", "left")  # why tokens were computed twice, or for nobody
-_SIZES = (
+WASTED: Final = ("continued", "replayed", "cut", "left")  # why tokens were computed twice, or for nobody
+_SIZES: Final = (
     ("plain", len(PLAIN)),
     ("pools", MAX_POOLS * len(STATUS_CLASSES)),
     ("replicas", MAX_SLOTS * len(OUTCOMES)),
@@ -82,16 +83,16 @@ _SIZES = (
     ("total", MAX_POOLS * _HISTOGRAM_WORDS),
     ("wasted", len(WASTED)),
 )
-_STARTS = dict(
+_STARTS: Final = dict(
     zip((name for name, _ in _SIZES), accumulate((size for _, size in _SIZES), initial=0), strict=False)
 )
-WASTED_AT = _STARTS["wasted"]
+WASTED_AT: Final = _STARTS["wasted"]
 POOLS_AT, REPLICAS_AT, TTFT_AT, TOTAL_AT = (_STARTS[name] for name in ("pools", "replicas", "ttft", "total"))
 _RETRIES, _CUT, _REFUSED, _MALFORMED, _LOG_DROPPED, _CONTINUED = range(len(PLAIN))
 
 
 # What a status counts as: (class, outcome of the replica).
-_CLASSES = {
+_CLASSES: Final = {
     status: (status // 100 - 1 if status != 499 else LEFT, 0 if status < 400 else 1 if status < 500 else 2)
     for status in range(100, 600)
 }

@@ -8,13 +8,13 @@ worker had kept is lost; the access log is the lasting account.
 
 from collections.abc import Iterator
 from time import time
-from typing import Any
+from typing import Any, Final
 
 from steelyard.model.fleet import Fleet
 from steelyard.model.routing_policy import Pick
 
-KEPT = 4096  # a power of two: the place in the ring is a mask away
-MAX_SHOWN = 16  # of candidates; some policies look at every replica
+KEPT: Final = 4096  # a power of two: the place in the ring is a mask away
+MAX_SHOWN: Final = 16  # of candidates; some policies look at every replica
 
 _Receipt = tuple[bytes, str, Pick, int, int, float]
 

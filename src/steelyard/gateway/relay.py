@@ -7,6 +7,7 @@ and plain goes on as it came; anything else is framed anew.
 
 import asyncio
 from collections import deque
+from typing import Final
 
 from steelyard.gateway import answers
 from steelyard.gateway.answer_head import AnswerHead
@@ -14,8 +15,8 @@ from steelyard.wire.chunked import LAST_CHUNK, chunk
 from steelyard.wire.openai import count_after, read_stream_usage
 from steelyard.wire.openai_bodies import Usage
 
-TAIL_PAYLOADS = 4  # the usage stands in one of the last payloads, before `[DONE]`
-MAX_READ_USAGE_BYTES = 1 << 20
+TAIL_PAYLOADS: Final = 4  # the usage stands in one of the last payloads, before `[DONE]`
+MAX_READ_USAGE_BYTES: Final = 1 << 20
 
 
 class Relay:

@@ -5,6 +5,7 @@ parsing, no routing by path, and no writing of fields.
 """
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from steelyard.gateway.routes import Pool, Routes
 from steelyard.model.request import Request
@@ -12,9 +13,9 @@ from steelyard.wire.head_memo import HeadMemo
 from steelyard.wire.http1_head import RequestHead, parse_request_head
 from steelyard.wire.openai import BYTES_PER_TOKEN, read_inference
 
-MAX_REQUEST_ID_BYTES = 128
+MAX_REQUEST_ID_BYTES: Final = 128
 Place = tuple[bytes, bytes]  # where a replica is: authority, path prefix
-MAX_STARTS = 16  # kept for each head: heads are many and may be long
+MAX_STARTS: Final = 16  # kept for each head: heads are many and may be long
 
 
 @dataclass

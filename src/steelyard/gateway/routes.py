@@ -1,6 +1,7 @@
 """From a target to a pool: the longest matching path prefix wins, among routes for this host first."""
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from steelyard.config.schema import Configuration, PoolOptions, StreamOptions, TimeoutOptions
 from steelyard.model.routing_policy import LearningPolicy, RoutingPolicy
@@ -9,7 +10,7 @@ from steelyard.routing.continuation import Way
 from steelyard.routing.stream_pace import PoolPace
 from steelyard.wire.http1_head import RequestHead
 
-STREAM_PATHS = (b"/chat/completions", b"/completions")
+STREAM_PATHS: Final = (b"/chat/completions", b"/completions")
 
 
 @dataclass

@@ -8,7 +8,7 @@ cleanly on its last byte: bytes after an answer never reach another client.
 
 import asyncio
 from time import monotonic
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 from urllib.parse import urlsplit
 
 from steelyard.config.schema import TimeoutOptions, UpstreamOptions
@@ -17,9 +17,11 @@ from steelyard.model.errors import UpstreamError
 from steelyard.wire.chunked import ChunkedReader, MalformedChunk
 from steelyard.wire.head_memo import HeadMemo, HeadReader
 
-MAX_HEAD_BYTES = 65_536
-MAX_JOINED_BYTES = 32_768  # a head and a body up to this size leave in one piece; larger ones are not copied
-BODILESS = frozenset((204, 304))
+MAX_HEAD_BYTES: Final = 65_536
+MAX_JOINED_BYTES: Final = (
+    32_768  # a head and a body up to this size leave in one piece; larger ones are not copied
+)
+BODILESS: Final = frozenset((204, 304))
 
 
 class AnswerReceiver(Protocol):

@@ -9,6 +9,7 @@ changes, so a pick costs what its policy costs.
 
 import math
 from dataclasses import dataclass, field
+from typing import Final
 
 from steelyard.cluster.membership import Membership, ReplicaState
 from steelyard.model.chance import Rng
@@ -19,8 +20,8 @@ from steelyard.model.routing_policy import Pick, RoutingPolicy
 from steelyard.policies.failure.outlier import OutlierDetector
 from steelyard.policies.failure.slow_start import slow_start_share
 
-_SERVING = (ReplicaState.STARTING, ReplicaState.HEALTHY)
-MAX_KEPT_SETS = 1024  # model names come from clients: what is kept of them has a bound
+_SERVING: Final = (ReplicaState.STARTING, ReplicaState.HEALTHY)
+MAX_KEPT_SETS: Final = 1024  # model names come from clients: what is kept of them has a bound
 
 
 @dataclass(kw_only=True)

@@ -8,13 +8,14 @@ alone.
 """
 
 from collections.abc import Callable
+from typing import Final
 
 from steelyard.cluster.ledger import Ledger
 from steelyard.model.fleet import Fleet
 from steelyard.runtime.page import MAX_SLOTS, SharedPage
 
-REFRESH_S = 0.001
-OUTPUT_AT = 2 * MAX_SLOTS
+REFRESH_S: Final = 0.001
+OUTPUT_AT: Final = 2 * MAX_SLOTS
 
 
 class SharedLedger(Ledger):

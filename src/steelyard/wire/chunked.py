@@ -5,15 +5,17 @@ comparison. Everything else takes the slow way through a buffer. Trailers are re
 and dropped. Sizes are plain hexadecimal digits: no sign, no blank, no 0x (CVE-2023-38697).
 """
 
-MAX_SIZE_DIGITS = 15
-MAX_LINE_BYTES = 4096
-MAX_TRAILER_BYTES = 8192
+from typing import Final
+
+MAX_SIZE_DIGITS: Final = 15
+MAX_LINE_BYTES: Final = 4096
+MAX_TRAILER_BYTES: Final = 8192
 
 # Bytes that may stand in a line: visible ASCII, blank, tab, and obs-text; and in the name of a field.
-_IN_LINES = bytes([9, *range(0x20, 0x7F), *range(0x80, 0x100)])
-_TOKEN = b"!#$%&'*+-.^_`|~" + bytes([*range(0x30, 0x3A), *range(0x41, 0x5B), *range(0x61, 0x7B)])
-_HEX = b"0123456789abcdefABCDEF"
-LAST_CHUNK = b"0\r\n\r\n"
+_IN_LINES: Final = bytes([9, *range(0x20, 0x7F), *range(0x80, 0x100)])
+_TOKEN: Final = b"!#$%&'*+-.^_`|~" + bytes([*range(0x30, 0x3A), *range(0x41, 0x5B), *range(0x61, 0x7B)])
+_HEX: Final = b"0123456789abcdefABCDEF"
+LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
 class MalformedChunk(ValueError):

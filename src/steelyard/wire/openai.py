@@ -6,6 +6,7 @@ prompts are decoded loosely and whatever cannot be read counts by its bytes.
 """
 
 from functools import lru_cache
+from typing import Final
 
 import msgspec
 import xxhash
@@ -14,17 +15,17 @@ from steelyard.model.errors import BadRequest
 from steelyard.model.request import Request
 from steelyard.wire.openai_bodies import Answer, Body, ModelOnly, Usage
 
-BYTES_PER_TOKEN = 4
-BLOCK_BYTES = 1024
-BLOCK_TOKENS = BLOCK_BYTES // BYTES_PER_TOKEN
-MAX_BLOCKS = 512
-DEFAULT_OUTPUT_TOKENS = 128
+BYTES_PER_TOKEN: Final = 4
+BLOCK_BYTES: Final = 1024
+BLOCK_TOKENS: Final = BLOCK_BYTES // BYTES_PER_TOKEN
+MAX_BLOCKS: Final = 512
+DEFAULT_OUTPUT_TOKENS: Final = 128
 
 
-_decode_body = msgspec.json.Decoder(Body).decode
-_model_decoder = msgspec.json.Decoder(ModelOnly)
-_answer_decoder = msgspec.json.Decoder(Answer)
-_digest = xxhash.xxh3_64_intdigest
+_decode_body: Final = msgspec.json.Decoder(Body).decode
+_model_decoder: Final = msgspec.json.Decoder(ModelOnly)
+_answer_decoder: Final = msgspec.json.Decoder(Answer)
+_digest: Final = xxhash.xxh3_64_intdigest
 
 
 def read_inference(body: bytes, tenant: str = "", affinity_key: str = "") -> Request:

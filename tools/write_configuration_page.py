@@ -10,7 +10,7 @@ import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 
-from steelyard.config import schema
+from steelyard.config import access, schema
 
 PAGE = Path("docs/configuration.md")
 TABLES = (
@@ -24,6 +24,13 @@ TABLES = (
     ("pools.health", schema.HealthOptions),
     ("pools.outlier", schema.OutlierOptions),
     ("pools.upstream", schema.UpstreamOptions),
+    ("pools.admission", access.AdmissionOptions),
+    ("pools.engine", access.EngineAccessOptions),
+    ("tls", access.TlsOptions),
+    ("keys", access.KeyOptions),
+    ("tenants", access.TenantOptions),
+    ("tenants.model_limits", access.ModelLimitOptions),
+    ("admin_access", access.AdminOptions),
     ("pools.streams", schema.StreamOptions),
 )
 

@@ -52,6 +52,27 @@ def test_a_worker_sees_what_others_have_in_flight_until_they_die() -> None:
     assert mine.requests[0] == 1
 
 
+def test_what_is_ours_stays_ours_when_others_come_and_go() -> None:
+    page = SharedPage.create(2)
+    page.set_in_use(1, False)
+    mine = fleet_of(0, 0)
+    here = SharedLedger(mine, page, 0, now)
+    here.charge(0, 10, 5)  # alone
+    page.set_in_use(1, True)
+    there = SharedLedger(fleet_of(0, 0), page, 1, now)
+    there.charge(0, 7, 3)
+    here.refresh(1.0)
+    assert mine.requests[0] == 2
+    here.charge(1, 1, 1)
+    page.clear_ledger_row(1)
+    page.set_in_use(1, False)
+    here.refresh(1.0005)
+    assert mine.requests == [1, 1]
+    here.release(0, 10, 5)
+    here.release(1, 1, 1)
+    assert (mine.requests, mine.queued_prompt_tokens, mine.output_tokens) == ([0, 0], [0, 0], [0, 0])
+
+
 def test_changes_are_published_together_when_their_time_comes() -> None:
     page = SharedPage.create(2)
     waiting: list[Callable[[], None]] = []

@@ -73,7 +73,7 @@ def test_reads_a_file(tmp_path: Path) -> None:
             "least-request",
             r"line 7: unknown policy 'least-request': did you mean 'least-requests'\?",
         ),
-        ("http://127.0.0.1:8000", "https://127.0.0.1:8000", r"it must look like http://HOST:PORT"),
+        ("http://127.0.0.1:8000", "ftp://127.0.0.1:8000", r"it must look like http://HOST:PORT"),
         ("http://127.0.0.1:8000", "http://user:pw@127.0.0.1:8000", r"more than scheme, host, port and path"),
         ("127.0.0.1:0", "127.0.0.1", r"listen is '127.0.0.1': it must be HOST:PORT"),
         ("workers = 2", "workers = 0", r"workers is 0: it must be 1 to 64"),

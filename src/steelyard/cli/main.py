@@ -11,6 +11,10 @@ from steelyard.model.errors import SteelyardError
 VERBS = {
     "serve": ("steelyard.cli.serve", "Balance requests over engines."),
     "check": ("steelyard.cli.check", "Check a configuration file and say what it would do."),
+    "keys": ("steelyard.cli.keys", "Make, list and revoke API keys."),
+    "reload": ("steelyard.cli.control", "Let a running gateway take up its changed configuration."),
+    "upgrade": ("steelyard.cli.control", "Let the installed program take over from the running one."),
+    "audit": ("steelyard.cli.audit", "Check that an audit log is whole."),
     "policies": ("steelyard.cli.policies", "List the routing policies."),
     "why": ("steelyard.cli.why", "Say why a request went where it went."),
     "shadow": ("steelyard.cli.shadow", "Say how often a shadow policy would have chosen otherwise."),

@@ -10,51 +10,35 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
+from steelyard.config.access import (
+    AdminOptions,
+    AdmissionOptions,
+    EngineAccessOptions,
+    KeyOptions,
+    TenantOptions,
+    TlsOptions,
+    check_tenants,
+    is_loopback,
+)
+from steelyard.config.checks import require as _require
+from steelyard.config.checks import require_above as _require_above
+from steelyard.config.checks import require_fraction as _require_fraction
+from steelyard.config.checks import require_not_below as _require_not_below
 from steelyard.model.errors import ConfigError
 from steelyard.policies.prefix_index import LEAST_TABLE_WORDS
 from steelyard.policies.routing.registry import DEFAULT_POLICY
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ConfigError(message)
-
-
-def _require_above(options: object, table: str, *names: str) -> None:
-    """Numbers that must be finite and above 0."""
-    for name in names:
-        value = getattr(options, name)
-        _require(
-            math.isfinite(value) and value > 0, f"{table}.{name} is {value}: it must be above 0 and finite"
-        )
-
-
-def _require_fraction(options: object, table: str, *names: str) -> None:
-    """Shares, 0..1."""
-    for name in names:
-        value = getattr(options, name)
-        _require(0 <= value <= 1, f"{table}.{name} is {value}: it is a share, from 0 to 1")
-
-
-def _require_not_below(options: object, table: str, *names: str) -> None:
-    """Numbers that must be finite and may be 0."""
-    for name in names:
-        value = getattr(options, name)
-        _require(
-            math.isfinite(value) and value >= 0, f"{table}.{name} is {value}: it must be 0 or more and finite"
-        )
 
 
 def _check_url(url: str) -> None:
     """A replica's address: scheme, host, port and path, nothing that a person could read otherwise."""
     try:
         parts = urlsplit(url)
-        good = parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:  # an open bracket, or a port that is no number up to 65535
         good = False
     _require(
         good and url.isascii() and url.isprintable() and " " not in url,
-        f"replica url {url!r} cannot be used: it must look like http://HOST:PORT",
+        f"replica url {url!r} cannot be used: it must look like http://HOST:PORT or https://HOST:PORT",
     )
     _require(
         not (parts.username or parts.password or parts.query or parts.fragment),
@@ -77,7 +61,7 @@ def parse_address(text: str, key: str) -> tuple[str, int]:
 class ReplicaOptions:
     """One engine or server of a pool."""
 
-    url: str  # http://HOST:PORT, with a path prefix if the engine has one
+    url: str  # http://HOST:PORT or https://HOST:PORT, with a path prefix if the engine has one
     id: str = ""  # a name for it, unique in the fleet; empty means its url
     weight: float = 1.0  # its share beside the others, for policies that weigh
     models: tuple[str, ...] = ()  # names it answers to; empty means: ask it (/v1/models)
@@ -96,7 +80,7 @@ class ReplicaOptions:
     @property
     def name(self) -> str:
         """The id, or what stands for it."""
-        return self.id or self.url.removeprefix("http://").rstrip("/")
+        return self.id or self.url.partition("://")[2].rstrip("/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +206,8 @@ class PoolOptions:
     health: HealthOptions = field(default_factory=HealthOptions)  # see [pools.health]
     outlier: OutlierOptions = field(default_factory=OutlierOptions)  # see [pools.outlier]
     upstream: UpstreamOptions = field(default_factory=UpstreamOptions)  # see [pools.upstream]
+    admission: AdmissionOptions = field(default_factory=AdmissionOptions)  # see [pools.admission]
+    engine: EngineAccessOptions = field(default_factory=EngineAccessOptions)  # see [pools.engine]
     streams: StreamOptions = field(default_factory=StreamOptions)  # see [pools.streams]
 
     def __post_init__(self) -> None:
@@ -279,11 +265,16 @@ class Configuration:
     access_log_decisions: bool = False  # its lines also say why, and hash the prompt: `steelyard replay-log`
     pick_header: bool = False  # answers say in X-Steelyard-Pick which replica was picked, and why
     drain_timeout_s: float = 30.0  # how long requests under way may take after SIGTERM
+    old_worker_timeout_s: float = 3600.0  # how long they may take in workers that a reload replaced
     seed: int = 0  # of the policies' chance; 0 takes a fresh one at each start
     prefix_index_entries: int = 1 << 19  # (block, replica) pairs remembered; a power of two, 8 bytes each
     limits: LimitOptions = field(default_factory=LimitOptions)
     pools: tuple[PoolOptions, ...] = ()  # at least one: [[pools]]
     routes: tuple[RouteOptions, ...] = ()  # [[routes]]; with one pool all paths lead to it
+    tls: TlsOptions = field(default_factory=TlsOptions)  # see below
+    keys: KeyOptions = field(default_factory=KeyOptions)  # see below
+    tenants: tuple[TenantOptions, ...] = ()  # [[tenants]]; none: everybody may ask for everything
+    admin_access: AdminOptions = field(default_factory=AdminOptions)  # see below
 
     def __post_init__(self) -> None:
         same = parse_address(self.listen, "listen") == parse_address(self.admin, "admin")
@@ -291,7 +282,14 @@ class Configuration:
             not same or self.listen.endswith(":0"),
             f"listen and admin are both {self.listen}: give one of them another port",
         )
-        _require_not_below(self, "configuration", "drain_timeout_s")
+        _require_not_below(self, "configuration", "drain_timeout_s", "old_worker_timeout_s")
+        safe = self.admin_access.key_file or self.admin_access.tls.client_ca_file
+        _require(
+            bool(safe) or is_loopback(parse_address(self.admin, "admin")[0]),
+            f"admin is {self.admin}, which others can reach: give admin_access a key_file or "
+            "tls.client_ca_file, or keep it on 127.0.0.1",
+        )
+        check_tenants(self.tenants, self.keys)
         entries = self.prefix_index_entries
         _require(
             LEAST_TABLE_WORDS <= entries <= 1 << 27 and not entries & (entries - 1),

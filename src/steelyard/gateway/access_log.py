@@ -96,6 +96,7 @@ def record_of(
         "ttft_s": round(first_s - exchange.started_s, 6) if first_s else None,
         "total_s": round(now_s - exchange.started_s, 6),
         "attempts": exchange.attempts,
+        "tenant": _tenant_of(exchange),
         "reason": pick.reason if pick is not None else "",
         "error": exchange.last_error,
     }
@@ -104,3 +105,8 @@ def record_of(
         record["prefix_hashes"] = request.prefix_hashes
         record["decision"] = decision(pick, fleet) if pick is not None else None
     return record
+
+
+def _tenant_of(exchange: "Exchange") -> str:
+    admission = exchange.admission
+    return admission.tenant.name if admission is not None and admission.tenant is not None else ""

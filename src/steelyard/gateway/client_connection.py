@@ -38,6 +38,7 @@ class ClientConnection:
         "_heads",
         "_limits",
         "_plan",
+        "_quiet_since_s",
         "_reading_paused",
         "_serving",
         "exchange",
@@ -58,7 +59,7 @@ class ClientConnection:
         self._reading_paused = False
         self._half_closed_s = 0.0
         self._serving = False
-        self._deadline_s = 0.0
+        self._deadline_s = self._quiet_since_s = 0.0
         self._forwarding = b""
         self.exchange: Exchange | None = None
         self.peer = ""
@@ -70,7 +71,10 @@ class ClientConnection:
         self.transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if isinstance(peer, tuple) else ""
-        self._forwarding = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: http\r\n" % self.peer.encode()
+        self._forwarding = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\n" % (
+            self.peer.encode(),
+            b"http" if transport.get_extra_info("sslcontext") is None else b"https",
+        )
         if len(self._context.connections) >= self._limits.max_connections:
             self._context.meters.client_error(503)
             self.transport.write(
@@ -81,7 +85,8 @@ class ClientConnection:
             self.transport.close()
             return
         self._context.connections.add(self)
-        self._deadline_s = monotonic() + self._limits.client_head_timeout_s
+        self._quiet_since_s = now_s = monotonic()
+        self._deadline_s = now_s + self._limits.client_head_timeout_s
 
     def data_received(self, data: bytes) -> None:
         """Take bytes: of a head, of a body, or of a pipelined request that must wait."""
@@ -166,6 +171,10 @@ class ClientConnection:
         """A head is there whose body is not: read it as it comes."""
         if length > self._limits.max_body_bytes:
             raise BadRequest(f"the body is over {self._limits.max_body_bytes} bytes", http_status=413)
+        gate = self._context.gate
+        if gate is not None and not gate.knows(plan):
+            # A stranger's body is not worth reading: it may be large, and come slowly.
+            raise BadRequest("a valid API key is needed", http_status=401, code="invalid_api_key")
         self._plan, self._body_left, self._body_bytes = plan, length, 0
         self._chunks = ChunkedReader() if plan.head.chunked else None
         self._deadline_s = monotonic() + self._limits.client_body_timeout_s
@@ -214,10 +223,11 @@ class ClientConnection:
     def finished(self, *, keep_alive: bool) -> None:
         """The answer has been written: go on with the next request, or close."""
         self.exchange = None
-        if not keep_alive or self._half_closed_s or self._context.draining:
+        if not keep_alive or self._half_closed_s:
             self.transport.close()
             return
-        self._deadline_s = monotonic() + self._limits.client_idle_timeout_s
+        self._quiet_since_s = now_s = monotonic()
+        self._deadline_s = now_s + self._limits.client_idle_timeout_s
         if self._reading_paused:
             self._reading_paused = False
             self.transport.resume_reading()
@@ -257,7 +267,8 @@ class ClientConnection:
         else:
             self.transport.close()
 
-    def drain(self) -> None:
-        """Close when nothing is under way; else after the answer."""
-        if self.exchange is None and self._plan is None and not self._buffer:
+    def close_if_quiet(self, now_s: float, quiet_s: float) -> None:
+        """Close when nothing is under way and nothing has been for so long."""
+        idle = self.exchange is None and self._plan is None and not self._buffer
+        if idle and now_s - self._quiet_since_s >= quiet_s:
             self.transport.close()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from steelyard.cluster.ledger import Ledger
 from steelyard.config.schema import Configuration
 from steelyard.gateway.access_log import AccessLog
+from steelyard.gateway.admission import Gatekeeper
 from steelyard.gateway.meters import Meters
 from steelyard.gateway.receipts import Receipts
 from steelyard.gateway.request_plan import RequestPlan
@@ -33,6 +34,7 @@ class WorkerContext:
     upstreams: list[UpstreamPool]
     access_log: AccessLog | None
     id_prefix: bytes
+    gate: Gatekeeper | None = None
     shows_picks: bool = False  # `pick_header` of the configuration
     receipts: Receipts = field(default_factory=Receipts)
     draining: bool = False

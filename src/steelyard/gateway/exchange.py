@@ -18,14 +18,17 @@ from steelyard.gateway.deadlines import overdue
 from steelyard.gateway.kept_stream import KeptStream
 from steelyard.gateway.relay import Relay, whole_tokens
 from steelyard.gateway.request_plan import RequestPlan
+from steelyard.gateway.routes import Pool
 from steelyard.gateway.upstream import UpstreamConnection
 from steelyard.model.errors import BadRequest, NoEligibleReplica, UpstreamError
 from steelyard.model.request import Request
 from steelyard.model.routing_policy import Pick
 
 if TYPE_CHECKING:
+    from steelyard.gateway.admission import Admission
     from steelyard.gateway.client_connection import ClientConnection
     from steelyard.gateway.context import WorkerContext
+    from steelyard.gateway.tenants import Tenant
 
 NOTHING_TRIED: frozenset[int] = frozenset()
 ASK_ANOTHER: Final = frozenset((429, 503))  # statuses after which another replica may do better
@@ -36,11 +39,14 @@ class Exchange:
 
     attempts: engines that were asked.
     last_error: what went wrong last, for the log.
+    admission: what it holds of its tenant's limits and of the pool's places; None where there are none.
+    told: field lines for the client beside the request id, each ending in CRLF.
     """
 
     __slots__ = (
         "_charged_output",
         "_charged_prompt",
+        "admission",
         "attempts",
         "body",
         "client",
@@ -58,6 +64,7 @@ class Exchange:
         "request_id",
         "sent_s",
         "started_s",
+        "told",
         "tried",
     )
 
@@ -81,17 +88,23 @@ class Exchange:
         self.attempts = 0
         self.free_tries = 1
         self.last_error = ""
+        self.admission: Admission | None = None
+        self.told = b""
         self.request_id = plan.request_id or context.next_request_id()
 
     # --- the way forward -----------------------------------------------------------------------
 
     def start(self) -> None:
         """Understand the request and send it, or answer it at once."""
+        gate = self.context.gate
+        if gate is not None:
+            gate.start(self)
+            return
         plan = self.plan
         pool = plan.pool
         if pool is None or plan.lists_models:
             self.request = Request()
-            self._answer_without_engine()
+            self.answer_without_engine()
             return
         try:
             self.request = plan.understand(self.body)
@@ -99,26 +112,37 @@ class Exchange:
             self.request = Request()
             setbacks.give_up(self, error)
             return
-        if plan.keeps_streams and self.request.streams:
+        self.send_on(pool)
+
+    def send_on(self, pool: Pool) -> None:
+        """The request is understood, and may go on."""
+        if self.plan.keeps_streams and self.request.streams:
             self.kept = KeptStream(self, pool)
         pool.budget.request_started(self.started_s)
         self.forward(self.started_s)
 
-    def _answer_without_engine(self) -> None:
+    def answer_without_engine(self, tenant: "Tenant | None" = None) -> None:
         """No route leads anywhere, or the list of models is asked for."""
         pool, extra = self.plan.pool, self.id_line
         if pool is None:
             self.answer_locally(answers.no_route(self.plan.head.path, extra), 404)
         else:
-            body = answers.model_list(self.context.router.models(pool.name))
+            models = self.context.router.models(pool.name)
+            body = answers.model_list(models if tenant is None else tenant.usable(models))
             self.answer_locally(answers.answer(200, body, extra=extra), 200)
 
     def forward(self, now_s: float) -> None:
         """Pick a replica and ask it."""
-        context = self.context
+        context, pool = self.context, self.plan.pool
         context.ledger.refresh(now_s)
         try:
-            pick = context.router.route(self.pool_name, self.request, self.tried, now_s)
+            if pool is None or pool.door is None:
+                pick = context.router.route(self.pool_name, self.request, self.tried, now_s)
+            elif (called := pool.door.route(self, now_s)) is not None:
+                pick = called
+            else:
+                self.last_s = now_s
+                return  # it waits, or has been sent away
         except NoEligibleReplica as error:
             setbacks.give_up(self, error if not self.tried else UpstreamError(self.last_error))
             return
@@ -174,12 +198,12 @@ class Exchange:
             return
         keep_alive = plan.head.keep_alive and not context.draining
         client.transport.write(
-            b"%bContent-Length: %d\r\n%bX-Request-Id: %b\r\n\r\n%b"
+            b"%bContent-Length: %d\r\n%b%b\r\n%b"
             % (
                 head.start,
                 len(body),
                 answers.connection_line(keep_alive, plan.head.minor_version),
-                self._answer_id,
+                self._answer_lines,
                 body,
             )
         )
@@ -189,12 +213,12 @@ class Exchange:
         client.finished(keep_alive=keep_alive)
 
     @property
-    def _answer_id(self) -> bytes:
-        """The id as an answer's header gives it, with the line of the pick behind it if that is asked for."""
+    def _answer_lines(self) -> bytes:
+        """The fields that the gateway adds to an engine's answer, each ending in CRLF."""
         pick, context = self.pick, self.context
         if pick is None or not context.shows_picks:
-            return self.request_id
-        return b"%b\r\n%b" % (self.request_id, receipts.header(pick, context.fleet))
+            return self.id_line
+        return b"%b%b\r\n" % (self.id_line, receipts.header(pick, context.fleet))
 
     def answer_head(self, head: AnswerHead, length: int, has_body: bool) -> None:
         """The engine's head is here; it waits for the first payload."""
@@ -205,7 +229,7 @@ class Exchange:
             setbacks.try_elsewhere(self)
             return
         plan, client = self.plan, self.client
-        self.relay = Relay(head, length, plan.head.minor_version, self._answer_id, client.transport)
+        self.relay = Relay(head, length, plan.head.minor_version, self._answer_lines, client.transport)
         self.relay.has_body = has_body
         self.relay.close_after = not plan.head.keep_alive or self.context.draining
 
@@ -350,12 +374,16 @@ class Exchange:
             ttft_s = first_s - self.started_s if first_s else 0.0
             slot = pick.slot if pick is not None else -1
             context.meters.request_finished(pool.index, slot, status, ttft_s, now_s - self.started_s)
+        if context.access_log is None and self.admission is None:
+            return
+        if output_tokens is None:
+            output_tokens = relay.tokens()[0] if relay is not None else 0
         if context.access_log is not None:
-            if output_tokens is None:
-                output_tokens = relay.tokens()[0] if relay is not None else 0
             context.access_log.write(
                 record_of(self, pick, context.fleet, status, first_s, output_tokens, now_s)
             )
+        if self.admission is not None:
+            self.admission.end(self, pick, status, output_tokens, now_s)
 
     @property
     def pool_name(self) -> str:
@@ -365,5 +393,5 @@ class Exchange:
 
     @property
     def id_line(self) -> bytes:
-        """The field that tells the client its request id."""
-        return b"X-Request-Id: %b\r\n" % self.request_id
+        """The fields that tell the client its request id, and what else there is to tell."""
+        return b"X-Request-Id: %b\r\n%b" % (self.request_id, self.told)

@@ -22,6 +22,7 @@ MAX_READ_USAGE_BYTES: Final = 1 << 20
 class Relay:
     """Writes one answer.
 
+    id_lines: field lines that the gateway adds, each ending in CRLF.
     has_body: False for an answer to HEAD, and for 204 and 304.
     length: of the body as the engine gave it, -1 when it did not.
     begun: the client has seen bytes of it.
@@ -32,8 +33,8 @@ class Relay:
     __slots__ = (
         "_chunked",
         "_events",
+        "_id_lines",
         "_minor_version",
-        "_request_id",
         "_tail",
         "_transport",
         "_usage_read",
@@ -50,7 +51,7 @@ class Relay:
         head: AnswerHead,
         length: int,
         minor_version: int,
-        request_id: bytes,
+        id_lines: bytes,
         transport: asyncio.Transport,
     ) -> None:
         self.head = head
@@ -60,7 +61,7 @@ class Relay:
         self.first_s = 0.0
         self.close_after = False
         self._minor_version = minor_version
-        self._request_id = request_id
+        self._id_lines = id_lines
         self._transport = transport
         self._chunked = False
         self._events = 0
@@ -80,7 +81,7 @@ class Relay:
         else:
             framing = b""
         connection = answers.connection_line(not self.close_after, self._minor_version)
-        return b"%b%b%bX-Request-Id: %b\r\n\r\n" % (head.start, framing, connection, self._request_id)
+        return b"%b%b%b%b\r\n" % (head.start, framing, connection, self._id_lines)
 
     def begin(self, payload: bytes, now_s: float) -> None:
         """Write the head with the first payload."""

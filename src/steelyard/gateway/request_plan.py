@@ -14,6 +14,7 @@ from steelyard.wire.http1_head import RequestHead, parse_request_head
 from steelyard.wire.openai import BYTES_PER_TOKEN, read_inference
 
 MAX_REQUEST_ID_BYTES: Final = 128
+KEY_FIELDS: Final = (b"authorization:", b"x-api-key:")
 Place = tuple[bytes, bytes]  # where a replica is: authority, path prefix
 MAX_STARTS: Final = 16  # kept for each head: heads are many and may be long
 
@@ -28,6 +29,7 @@ class RequestPlan:
     keeps_streams: a streamed answer goes on when its engine is lost.
     affinity: what a hash ring or a sticky session holds on to; "" for nothing.
     request_id: the client's own, if it gave one that may be used; else empty.
+    authorization: the key that the client showed, as it wrote it; b"" for none.
     has_length: the client said how long the body is, or would say so chunk by chunk.
     fields: the field lines that travel on.
     """
@@ -44,12 +46,16 @@ class RequestPlan:
     fields: bytes
     is_head: bool
     has_length: bool
+    authorization: bytes
     _starts: dict[Place, bytes] = field(default_factory=dict)  # head up to its variable part, by replica
 
-    def understand(self, body: bytes) -> Request:
-        """What the policies may know of a request. Raises BadRequest for a body that is not JSON."""
+    def understand(self, body: bytes, tenant: str = "") -> Request:
+        """What the policies may know of a request. Raises BadRequest for a body that is not JSON.
+
+        tenant: what prefix hashes are keyed with.
+        """
         if self.reads_inference and body:
-            return read_inference(body, affinity_key=self.affinity)
+            return read_inference(body, tenant, affinity_key=self.affinity)
         return Request(prompt_tokens=len(body) // BYTES_PER_TOKEN, affinity_key=self.affinity)
 
     def head_bytes(self, place: Place, forwarding: bytes, request_id: bytes, body_bytes: int) -> bytes:
@@ -74,6 +80,12 @@ class RequestPlan:
         return start
 
 
+def _shown_key(lines: list[bytes]) -> bytes:
+    """The value of the field that shows a key; two that differ show none that could be believed."""
+    shown = {line.partition(b":")[2].strip() for line in lines if line.lower().startswith(KEY_FIELDS)}
+    return shown.pop() if len(shown) == 1 else b""
+
+
 def plan_of(head: RequestHead, routes: Routes) -> RequestPlan:
     """Understand a head."""
     own = head.own
@@ -81,6 +93,9 @@ def plan_of(head: RequestHead, routes: Routes) -> RequestPlan:
     given = own.get(b"x-request-id", b"")
     usable = given and len(given) <= MAX_REQUEST_ID_BYTES and given.isascii() and b" " not in given
     host = own.get(b"host", b"")
+    lines = head.lines
+    if pool is None or not pool.keeps_key:
+        lines = [line for line in lines if not line.lower().startswith(KEY_FIELDS)]
     reads = pool is not None and pool.reads_bodies and head.method == b"POST" and pool.is_json(head)
     return RequestPlan(
         head=head,
@@ -92,9 +107,10 @@ def plan_of(head: RequestHead, routes: Routes) -> RequestPlan:
         request_id=given if usable else b"",
         method=head.method,
         target=head.target,
-        fields=b"".join(head.lines) + (b"X-Forwarded-Host: %b\r\n" % host if host else b""),
+        fields=b"".join(lines) + (b"X-Forwarded-Host: %b\r\n" % host if host else b""),
         is_head=head.method == b"HEAD",
         has_length=head.chunked or head.content_length >= 0,
+        authorization=_shown_key(head.lines),
     )
 
 

@@ -1,7 +1,7 @@
 """From a target to a pool: the longest matching path prefix wins, among routes for this host first."""
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from steelyard.config.schema import Configuration, PoolOptions, StreamOptions, TimeoutOptions
 from steelyard.model.routing_policy import LearningPolicy, RoutingPolicy
@@ -9,6 +9,9 @@ from steelyard.policies.failure.retry_budget import RetryBudget
 from steelyard.routing.continuation import Way
 from steelyard.routing.stream_pace import PoolPace
 from steelyard.wire.http1_head import RequestHead
+
+if TYPE_CHECKING:
+    from steelyard.gateway.door import Door
 
 STREAM_PATHS: Final = (b"/chat/completions", b"/completions")
 
@@ -18,6 +21,8 @@ class Pool:
     """A group of replicas with one policy, as a worker uses it.
 
     index: its place in the configuration, where its counters are.
+    keeps_key: the client's key is for the engine; else it ends here.
+    door: where requests wait when replicas can be full; None when they cannot.
     refused_ways: how engines would not continue an answer, by slot.
     """
 
@@ -31,12 +36,15 @@ class Pool:
     hash_on: str
     streams: StreamOptions
     pace: PoolPace
+    keeps_key: bool = True
     learner: LearningPolicy | None = None
+    door: "Door | None" = None
     refused_ways: dict[int, set[Way]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, options: PoolOptions, policy: RoutingPolicy, index: int) -> "Pool":
-        """Build the pool that options describe."""
+    def of(cls, options: PoolOptions, policy: RoutingPolicy, index: int, *, asks_keys: bool) -> "Pool":
+        """Build the pool that options describe. asks_keys: the gateway itself asks for a key."""
+        engine = options.engine
         return cls(
             name=options.name,
             index=index,
@@ -46,6 +54,7 @@ class Pool:
             max_retries=options.retries.max_retries,
             reads_bodies=options.kind == "openai",
             hash_on=options.hash_on,
+            keeps_key=not (asks_keys or engine.api_key_file or engine.api_key_env),
             streams=options.streams,
             pace=PoolPace(options.streams.slow_factor, options.streams.slow_window_s),
             learner=policy if isinstance(policy, LearningPolicy) else None,

@@ -11,6 +11,7 @@ from steelyard.config.schema import HealthOptions
 from steelyard.engines.dialects import read_load
 from steelyard.gateway.fleet_table import Row
 from steelyard.gateway.probes import fetch
+from steelyard.gateway.tls import NO_LINK, EngineLink
 from steelyard.model.errors import UpstreamError
 
 SELDOM_S = 30.0
@@ -23,6 +24,7 @@ class Scrape:
 
     row: Row
     options: HealthOptions
+    link: EngineLink = NO_LINK
     failures: int = 0
 
     async def run_once(self) -> bool:
@@ -32,7 +34,8 @@ class Scrape:
             return False
         load = None
         try:
-            status, body = await fetch(replica.base_url + self.options.metrics_path, self.options.timeout_s)
+            url = replica.base_url + self.options.metrics_path
+            status, body = await fetch(url, self.options.timeout_s, self.link)
             if status == 200:
                 load = read_load(body.decode("utf-8", "replace"))
         except (OSError, TimeoutError, UpstreamError):

@@ -11,8 +11,10 @@ from time import monotonic
 from typing import Final, Protocol, cast
 from urllib.parse import urlsplit
 
+from steelyard.config.access import EngineAccessOptions
 from steelyard.config.schema import TimeoutOptions, UpstreamOptions
 from steelyard.gateway.answer_head import AnswerHead
+from steelyard.gateway.tls import EngineLink, port_of
 from steelyard.model.errors import UpstreamError
 from steelyard.wire.chunked import ChunkedReader, MalformedChunk
 from steelyard.wire.head_memo import HeadMemo, HeadReader
@@ -52,11 +54,16 @@ class UpstreamPool:
         timeouts: TimeoutOptions,
         loop: asyncio.AbstractEventLoop,
         heads: HeadMemo[AnswerHead],
+        access: EngineAccessOptions,
     ) -> None:
+        """Raises ConfigError for a key or certificates that cannot be read."""
         parts = urlsplit(base_url)
         self.host = parts.hostname or ""
-        self.port = parts.port or 80
-        self.place = (parts.netloc.encode(), parts.path.rstrip("/").encode())  # authority, path prefix
+        self.port = port_of(base_url)
+        self._link = link = EngineLink.to(base_url, access)
+        # Authority and path prefix. The engines' key goes behind the authority, as a field of its own.
+        shown = b"\r\n" + link.key_line if link.key else b""
+        self.place = (parts.netloc.encode() + shown, parts.path.rstrip("/").encode())
         self._connect_timeout_s = timeouts.connect_timeout_s
         self._loop = loop
         self._max_idle = options.max_idle_connections
@@ -87,7 +94,11 @@ class UpstreamPool:
             async with asyncio.timeout(self._connect_timeout_s):
                 connection = UpstreamConnection(self)
                 await self._loop.create_connection(
-                    lambda: cast(asyncio.Protocol, connection), self.host, self.port
+                    lambda: cast(asyncio.Protocol, connection),
+                    self.host,
+                    self.port,
+                    ssl=self._link.context,
+                    server_hostname=self._link.server_name,
                 )
         except TimeoutError:
             receiver.upstream_refused(f"no connection within {self._connect_timeout_s:g} s")

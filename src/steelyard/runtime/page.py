@@ -19,14 +19,15 @@ import os
 from steelyard.runtime.questions import QuestionBoard, board_bytes
 
 MAX_SLOTS = 1024
-MAX_WORKERS = 64
+MAX_ROWS = 129  # two for each of 64 workers, and one
 LEDGER_COLUMNS = 3
 COUNTERS = 8192
 FLEET_BYTES = 1 << 20
 
 _WORD = 8
 _HEADER_BYTES = 4096
-_SEQUENCE, _LENGTH = 0, 1
+_SEQUENCE, _LENGTH, _ROWS_SEQUENCE = 0, 1, 2
+_OUT_OF_USE_AT = 16  # one word a row
 
 
 class SharedPage:
@@ -47,11 +48,9 @@ class SharedPage:
 
     @classmethod
     def create(cls, workers: int, index_bytes: int = 0) -> "SharedPage":
-        """Make a new page, all zeros, with room for a prefix index. Raises ValueError for more workers than
-        rows.
-        """
-        if not 1 <= workers <= MAX_WORKERS:
-            raise ValueError(f"workers is {workers}: it must be 1 to {MAX_WORKERS}")
+        """Make a new page with so many rows and an index, all zeros. Raises ValueError for too many."""
+        if not 1 <= workers <= MAX_ROWS:
+            raise ValueError(f"a page of {workers} rows: it must be 1 to {MAX_ROWS}")
         descriptor = os.memfd_create("steelyard", os.MFD_CLOEXEC)
         words = LEDGER_COLUMNS * MAX_SLOTS + COUNTERS
         size = _HEADER_BYTES + FLEET_BYTES + workers * words * _WORD + board_bytes(workers)
@@ -80,6 +79,21 @@ class SharedPage:
         if before % 2 or before != self._header[_SEQUENCE]:
             return None
         return before, table
+
+    def set_in_use(self, row: int, in_use: bool) -> None:
+        """Say whether anybody writes a row; only the supervisor calls this. In a new page all are."""
+        self._header[_OUT_OF_USE_AT + row] = not in_use
+        self._header[_ROWS_SEQUENCE] += 1
+
+    @property
+    def rows_sequence(self) -> int:
+        """Changes whenever a row comes into use or out of it."""
+        return self._header[_ROWS_SEQUENCE]
+
+    @property
+    def rows_in_use(self) -> list[int]:
+        """The rows that somebody writes."""
+        return [row for row in range(self.workers) if not self._header[_OUT_OF_USE_AT + row]]
 
     def ledger_row(self, worker: int) -> memoryview:
         """A worker's words: `LEDGER_COLUMNS` columns of `MAX_SLOTS` each."""

@@ -20,7 +20,7 @@ DEFAULT_CAPACITY_BLOCKS: Final = 4096
 TABLE_WORDS: Final = 1 << 19
 MAX_SLOTS: Final = 1024
 
-_LEAST_TABLE_WORDS: Final = 1 << 17  # below, the place and the tag would not cover the whole hash
+LEAST_TABLE_WORDS: Final = 1 << 17  # below, the place and the tag would not cover the whole hash
 _EPOCHS: Final = 64
 _ROW: Final = 8 + _EPOCHS
 _EPOCH, _LIVE, _TOUCHED, _CAPACITY, _FACTOR, _HEAD, _LOST = range(7)
@@ -43,9 +43,9 @@ class PrefixIndex:
     __slots__ = ("_home_mask", "_homes", "_mask", "_rows", "_salts", "_table", "memory")
 
     def __init__(self, memory: memoryview | None = None, table_words: int = TABLE_WORDS) -> None:
-        if table_words < _LEAST_TABLE_WORDS or table_words & (table_words - 1):
+        if table_words < LEAST_TABLE_WORDS or table_words & (table_words - 1):
             raise ValueError(
-                f"table_words is {table_words}: it must be a power of two, {_LEAST_TABLE_WORDS} or more"
+                f"table_words is {table_words}: it must be a power of two, {LEAST_TABLE_WORDS} or more"
             )
         if memory is None:
             memory = memoryview(bytearray(self.bytes_needed(table_words)))

@@ -46,6 +46,17 @@ def executor(cluster: RayCluster) -> Iterator[RayExecutor]:
     each.close()
 
 
+def test_the_service_runs_a_job_through_the_death_of_its_node(cluster: RayCluster, tmp_path: Path) -> None:
+    # First of all: the agents obey no lower term than they have seen, and a new journal's is 1.
+    cluster.add_node("d")
+    service = RunningJobs(tmp_path / "state", "--executor", "ray", "--address", cluster.address)
+    service.start()
+    try:
+        assert goes_on_elsewhere(service, cluster.kill_raylet, "Ray") <= 10
+    finally:
+        service.end()
+
+
 def test_a_task_runs_where_it_is_told_once_and_its_end_is_told_until_acknowledged(
     executor: RayExecutor, tmp_path: Path
 ) -> None:
@@ -127,16 +138,6 @@ def test_a_dead_node_is_noticed_fenced_and_its_task_goes_on_elsewhere_within_ten
     assert executor.read_log(second.attempt, 5, 100) == f"{reached}\n".encode()
     executor.stop(second.attempt, 1.0)
     events_until(executor, has(EventKind.ENDED, second.attempt))
-
-
-def test_the_service_runs_a_job_through_the_death_of_its_node(cluster: RayCluster, tmp_path: Path) -> None:
-    cluster.add_node("d")
-    service = RunningJobs(tmp_path / "state", "--executor", "ray", "--address", cluster.address)
-    service.start()
-    try:
-        assert goes_on_elsewhere(service, cluster.kill_raylet, "Ray") <= 10
-    finally:
-        service.end()
 
 
 def test_a_lost_head_ends_all_tasks_for_certain(tmp_path: Path) -> None:

@@ -46,7 +46,6 @@ class Agent:
     running: dict[Attempt, Running] = field(default_factory=dict)
     interrupted: list[Attempt] = field(default_factory=list)
     session: int = 0
-    obeys_repeated_orders: bool = False
 
     def die(self) -> None:
         """The machine is gone, with all that ran."""
@@ -72,9 +71,9 @@ class Agent:
         """An order to start."""
         if not self._obeys(session) or now_s >= self.lease_until_s:
             return
-        if epoch <= self.seen.get(task_id, 0) and not self.obeys_repeated_orders:
+        if epoch <= self.seen.get(task_id, 0):
             return
-        if (task_id, epoch) in self.started and not self.obeys_repeated_orders:
+        if (task_id, epoch) in self.started:
             raise Violation(f"attempt {task_id}@{epoch} started twice")
         if task_id in self.world:
             raise Violation(

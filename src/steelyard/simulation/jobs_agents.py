@@ -21,6 +21,7 @@ class Running:
     ends_s: float
     exit_code: int
     stopping: bool = False
+    told_at_s: float = -10.0
 
 
 class Violation(AssertionError):
@@ -145,7 +146,10 @@ class Agent:
                 self._leave((task_id, epoch))
                 self.ended[task_id, epoch] = ("lost", task_id, epoch)
         tell(("alive", now_s))
-        for task_id, epoch in self.running:
-            tell(("started", task_id, epoch))
+        for (task_id, epoch), process in self.running.items():
+            # Not only once, since it may be lost; not always, since it seldom is.
+            if process.told_at_s + 1.5 <= now_s:
+                process.told_at_s = now_s
+                tell(("started", task_id, epoch))
         for event in self.ended.values():
             tell(event)

@@ -22,7 +22,7 @@ from steelyard.reports.timeline import Bar, Mark, curves, gantt, table, write_re
     "--hour",
     "hour_s",
     type=click.FloatRange(min=6, max=600),
-    default=11.0,
+    default=12.0,
     show_default=True,
     help="Seconds that an hour of the seed takes.",
 )

@@ -46,8 +46,8 @@ def a_job(name: str, rng: random.Random, submitted_s: float, tasks: int) -> Queu
 def rounds_table() -> list[str]:
     """Lines of a table."""
     return [
-        "Milliseconds of processor time a round. *First*: nothing is known of the queue. *Again*: nothing was",
-        "freed since. *After an end*: one job ended.",
+        "Milliseconds of processor time a round. *First*: nothing is known of the queue. *Again*: nothing",
+        "was freed since. *After an end*: one job ended.",
         "",
         "| order | placement | who may pass | running | first | again | after an end | starts then |",
         "|---|---|---|---:|---:|---:|---:|---:|",

@@ -15,6 +15,10 @@ VERBS = {
     "engine": ("steelyard.cli.engine", "Run an emulated LLM engine."),
     "replay": ("steelyard.cli.replay", "Replay a trace against an endpoint and report what came of it."),
     "simulate": ("steelyard.cli.simulate", "Try policies on a trace in virtual time."),
+    "simulate-cluster": (
+        "steelyard.cli.simulate_cluster",
+        "Try placement and queueing on a cluster's trace.",
+    ),
     "demo": ("steelyard.cli.demo", "Watch a fleet, its policies, and an engine that dies."),
 }
 OPERATOR_MISTAKE = 2
@@ -31,7 +35,8 @@ class Verbs(click.Group):
         """Load one verb."""
         if cmd_name not in VERBS:
             return None
-        command = getattr(importlib.import_module(VERBS[cmd_name][0]), cmd_name)
+        module = importlib.import_module(VERBS[cmd_name][0])
+        command = getattr(module, cmd_name.replace("-", "_"))
         return command if isinstance(command, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.harness.processes import wait_until
+from tests.harness.jobs import eventually as wait_until
 
 from steelyard.jobs.executor import Attempt, AttemptEvent, EventKind, Liveness, StartOrder
 from steelyard.jobs.executors import node_attempts
@@ -101,7 +101,8 @@ def test_row_5_a_node_that_wakes_up_after_its_fence_runs_nothing(
     agent = executing.executor._agent("A")
     assert agent is not None
     os.kill(agent.pid, signal.SIGSTOP)
-    assert executing.executor.witness("A") is Liveness.UNKNOWN  # stopped: no good, and not dead
+    # Stopped: no good, and not dead.
+    wait_until(lambda: executing.executor.witness("A") is Liveness.UNKNOWN)
     assert executing.executor.fence("A")
     assert executing.executor.witness("A") is Liveness.DEAD
     assert carrying(NODE_MARK, str(tmp_path / "nodes" / "A")) == []

@@ -1,8 +1,9 @@
 """Run all benchmarks that can run here: `python -m benchmarks`."""
 
-from benchmarks import overhead, picks, simulation
+from benchmarks import overhead, picks, placement, simulation
 
 if __name__ == "__main__":
     print(picks.run())
     print(simulation.run())
+    print(placement.run())
     print(overhead.run())

@@ -7,22 +7,19 @@ simulation (simulation/test_jobs_faults.py) mixes all of them.
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
-from tests.harness.fake_executor import FakeExecutor, FakeNodes
+from tests.harness.jobs_cluster import Cluster, Crash, ask, crash_at, state, submit, until, work
 
 from steelyard.jobs.executor import Attempt
 from steelyard.jobs.executor_thread import Observed
-from steelyard.jobs.service import JobsService, Request
+from steelyard.jobs.service import Request
 from steelyard.model.controller_event import (
-    Action,
     AttemptEnded,
     AttemptStarted,
-    Event,
     MoveOrdered,
     Start,
     Stop,
@@ -30,113 +27,17 @@ from steelyard.model.controller_event import (
 )
 from steelyard.model.errors import SteelyardError
 from steelyard.model.job_record import Seat, TaskState
-from steelyard.model.job_specification import JobSpecification
 from steelyard.model.resources import Resources
-from steelyard.policies.failure.suspicion import SuspicionRules
-from steelyard.policies.ordering.registry import make_ordering
-from steelyard.policies.placement.first_fit import FirstFit
-from steelyard.policies.settings import PlacementSettings
 from steelyard.runtime.journal import Journal, JournalFull, JournalLost
-from steelyard.scheduling.controller_state import Changes
-from steelyard.scheduling.options import PlanOptions
-
-RULES = SuspicionRules(suspect_after_s=0.3, lease_s=1.0, alive_patience_s=5.0)
-
-
-class Crash(Exception):
-    """The controller's process ends here, in the middle of what it does."""
-
-
-class Cluster:
-    """Nodes and a journal that outlive the services made on them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.nodes = FakeNodes()
-        self.services: list[JobsService] = []
-
-    def service(self, journal: Journal | None = None) -> JobsService:
-        """A controller that starts on what there is."""
-        journal = journal or Journal(self.folder / "journal.sqlite")
-        if not journal.term:
-            assert journal.take_over(60.0)
-        options = PlanOptions(
-            ordering=make_ordering("fifo"),
-            placement=FirstFit(PlacementSettings(rng=Random(0))),
-            min_run_s=1e9,
-        )
-        service = JobsService(journal, FakeExecutor(self.nodes), options, self.folder, RULES)
-        service.begin()
-        self.services.append(service)
-        return service
-
-    def crash(self, service: JobsService) -> None:
-        """It is gone: nothing is given up or said."""
-        service.executor.end()
-        service.journal.renew(0.0)  # as a dead process's lease: nobody has to wait for it
-        service.journal.close()
-        self.services.remove(service)
-
-    def restarted(self, service: JobsService) -> JobsService:
-        """Its successor."""
-        self.crash(service)
-        return self.service()
+from steelyard.scheduling.controller import step
+from steelyard.scheduling.controller_state import ControllerState
 
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
     found = Cluster(tmp_path)
     yield found
-    for service in [*found.services]:
-        service.executor.end()
-        service.journal.close()
-
-
-def ask(service: JobsService, event: Event) -> Changes:
-    """One order of a person, answered by the next turn."""
-    outcome: list[Changes | SteelyardError] = []
-    service.inbox.put(Request(outcome.append, event=event))
-    until(service, lambda: bool(outcome))
-    if isinstance(outcome[0], SteelyardError):
-        raise outcome[0]
-    return outcome[0]
-
-
-def until(service: JobsService, condition: Callable[[], bool], timeout_s: float = 15.0) -> None:
-    """Let the service work until a condition holds."""
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline_s, "the condition did not come"
-        service.turn()
-
-
-def crash_at(service: JobsService, monkeypatch: pytest.MonkeyPatch, kind: type[Action]) -> None:
-    """Die after the record and before the first action of this kind."""
-    perform = service._perform
-
-    def dying(action: Action) -> None:
-        if isinstance(action, kind):
-            raise Crash
-        perform(action)
-
-    monkeypatch.setattr(service, "_perform", dying)
-
-
-def work(**more: Any) -> JobSpecification:
-    """A job."""
-    more.setdefault("demand", Resources(cpu_cores=1))
-    return JobSpecification(command=("work",), **more)
-
-
-def submit(service: JobsService, key: str = "", **more: Any) -> str:
-    """A job that runs when this returns."""
-    job_id = ask(service, Submitted(specification=work(**more), key=key)).job_id
-    until(service, lambda: all(task.state is TaskState.RUNNING for task in service.state.tasks_of(job_id)))
-    return job_id
-
-
-def state(service: JobsService, task_id: str) -> TaskState:
-    return service.state.tasks[task_id].state
+    found.end()
 
 
 def test_row_1_a_job_whose_answer_was_lost_is_found_once_by_its_key(cluster: Cluster) -> None:
@@ -190,19 +91,13 @@ def test_row_5_a_node_that_comes_back_is_used_again_and_its_late_result_refused(
     until(service, lambda: service.state.tasks["1.0"].node_id == "B")
     # The old copy says that it runs, then that it failed: nobody believes it, and it is told to stop.
     late = Attempt(task_id="1.0", epoch=1)
-    outcome = [service._step(_batch(), AttemptStarted(task_id="1.0", epoch=1))]
+    outcome = [step(service.state, AttemptStarted(task_id="1.0", epoch=1), 0.0)]
     assert [type(each) for each in outcome[0].actions] == [Stop]
-    ended = service._step(_batch(), AttemptEnded(task_id="1.0", epoch=late.epoch, exit_code=1))
+    ended = step(service.state, AttemptEnded(task_id="1.0", epoch=late.epoch, exit_code=1), 0.0)
     assert ended.is_empty
     assert service.state.tasks["1.0"].epoch == 2
     cluster.nodes.silent.clear()
     until(service, lambda: not service.state.node("A").lost)
-
-
-def _batch() -> Any:
-    from steelyard.jobs.service import _Batch
-
-    return _Batch()
 
 
 def test_row_6_a_repeated_start_order_does_nothing(cluster: Cluster) -> None:
@@ -295,9 +190,6 @@ def test_row_13_a_torn_tail_costs_the_torn_record_only(tmp_path: Path, torn: str
     assert journal.take_over(60.0)
     log = tmp_path / "journal.sqlite-wal"
     sizes = []
-    from steelyard.scheduling.controller import step
-    from steelyard.scheduling.controller_state import ControllerState
-
     state = ControllerState()
     for number in range(5):
         journal.record(

@@ -28,6 +28,10 @@ VERBS = {
     "nodes": ("steelyard.cli.nodes", "List nodes and their load."),
     "drain": ("steelyard.cli.drain", "Empty a node."),
     "top": ("steelyard.cli.top", "Watch nodes and running tasks."),
+    "simulate-cluster": (
+        "steelyard.cli.simulate_cluster",
+        "Try placement and queueing on a cluster's trace.",
+    ),
     "demo": ("steelyard.cli.demo", "Watch a fleet, its policies, and an engine that dies."),
 }
 OPERATOR_MISTAKE = 2
@@ -44,7 +48,8 @@ class Verbs(click.Group):
         """Load one verb."""
         if cmd_name not in VERBS:
             return None
-        command = getattr(importlib.import_module(VERBS[cmd_name][0]), cmd_name)
+        module = importlib.import_module(VERBS[cmd_name][0])
+        command = getattr(module, cmd_name.replace("-", "_"))
         return command if isinstance(command, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -75,21 +75,29 @@ class Durations:
     def left_s(self, ran_s: float) -> tuple[float, float]:
         """(mean time left, weight it rests on) of jobs that ran at least `ran_s`."""
         first = bucket_of(ran_s)
-        weight = sum(self.counts[first:])
+        reached = self._reached(first, ran_s)
+        weight = reached + sum(self.counts[first + 1 :])
         if weight <= 0:
             return 0.0, 0.0
-        return max(0.0, sum(self.sums_s[first:]) / weight - ran_s), weight
+        # Those that end inside the bucket end in the middle of what is left of it.
+        inside_s = self.sums_s[first] if ran_s <= 0 else reached * (ran_s + BOUNDS_S[first]) / 2
+        return max(0.0, (inside_s + sum(self.sums_s[first + 1 :])) / weight - ran_s), weight
 
     def quantile_left_s(self, ran_s: float, fraction: float) -> float:
         """The time left that this part of such jobs does not exceed; their bucket's upper end."""
         first = bucket_of(ran_s)
-        weight = sum(self.counts[first:])
-        reached = 0.0
+        so_far = self._reached(first, ran_s)
+        weight = so_far + sum(self.counts[first + 1 :])
         for bucket in range(first, len(BOUNDS_S)):
-            reached += self.counts[bucket]
-            if reached >= fraction * weight and self.counts[bucket] > 0:
+            so_far += self.counts[bucket] if bucket > first else 0.0
+            if so_far >= fraction * weight and so_far > 0:
                 return max(0.0, BOUNDS_S[bucket] - ran_s)
         return 0.0
+
+    def _reached(self, bucket: int, ran_s: float) -> float:
+        """Weight of the bucket's ends that lie beyond `ran_s`, taken as evenly spread inside it."""
+        low_s, high_s = bucket_span_s(bucket)
+        return self.counts[bucket] * max(0.0, min(1.0, (high_s - ran_s) / (high_s - low_s)))
 
 
 @dataclass(slots=True)
@@ -134,7 +142,7 @@ class DurationHistory:
                 continue
             mean_s, amount = group.left_s(ran_s)
             samples = amount / weight
-            if found is None and samples >= self.min_samples:
+            if found is None and samples > self.min_samples - 0.5:  # they have faded a little
                 found = (label, group, mean_s, samples)
             elif found is not None and amount > 0:
                 pull = self.pull_samples

@@ -8,7 +8,7 @@ the number of observations has doubled, and later every `WINDOW`, when what came
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from steelyard.model.placement_policy import Claim, Demand, demand_of
+from steelyard.model.placement_policy import WHOLE_GPU, Claim, Demand, demand_of
 
 WINDOW = 4096
 MAX_SHAPES = 4096
@@ -23,6 +23,11 @@ class Shape:
     devices: int
     share: int
     gpu_models: tuple[str, ...]
+
+    @property
+    def gpus(self) -> float:
+        """GPUs in all, shares counted as such."""
+        return self.devices * self.share / WHOLE_GPU
 
     def runs_on(self, gpu_model: str) -> bool:
         """Whether GPUs of this model are allowed."""

@@ -19,6 +19,7 @@ from steelyard.policies.feasibility import (
     tightest_devices,
 )
 from steelyard.policies.score_board import NamedTies, RandomTies, Score, ScoreBoard
+from steelyard.policies.ties import one_of
 
 MAX_BOARDS = 512
 ALTERNATIVES = 2
@@ -142,3 +143,30 @@ def scan(
     if not fitting and SPARE in counts:
         return scan(claim, table, demand, spares=True)
     return fitting, counts
+
+
+def best_of(
+    reason: str,
+    claim: Claim,
+    table: NodeColumns,
+    score: Callable[[int], tuple[float, ...]],
+    rng: Rng | None,
+) -> Placement | Refusal:
+    """The best by a score that depends on more than the row and the demand, found by looking at all rows.
+
+    score: compared entry by entry; the placement reports the first. Preferred nodes come first.
+    """
+    demand = demand_of(claim.demand)
+    fitting, counts = scan(claim, table, demand)
+    if not fitting:
+        return refusal(claim, demand, counts)
+    preferred = [table.row_of[each] for each in claim.preferred_nodes if each in table.row_of]
+    row = next((row for row in preferred if row in fitting), None)
+    if row is not None:
+        return Placement(table.node_ids[row], tightest_devices(demand, table, row), 0.0, "preferred")
+    scored = sorted(((score(row), row) for row in fitting), key=lambda each: each[0], reverse=True)
+    ties = [row for value, row in scored if value == scored[0][0]]
+    row = one_of(ties, rng) if rng is not None else ties[0]
+    others = tuple((table.node_ids[other], float(value[0])) for value, other in scored if other != row)
+    devices = tightest_devices(demand, table, row)
+    return Placement(table.node_ids[row], devices, float(scored[0][0][0]), reason, others[:ALTERNATIVES])

@@ -17,10 +17,11 @@ the mix: good placement keeps them off nodes whose CPU is needed. Cost: three lo
 device.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from steelyard.model.placement_policy import WHOLE_GPU
 from steelyard.policies.request_mix import Shape
+from steelyard.policies.scarcity import Hardware
 
 HORIZON = 0.1
 """h as a share of the weight of all shapes; 0.05 to 0.2 do equally well on all openb workloads."""
@@ -47,20 +48,6 @@ class ModelStranding:
         self.cpu_step = -(-self.most_cpu // CPU_STEPS)
         self.gpu_step = -(-WHOLE_GPU * max(1, most_devices) // GPU_STEPS)
         self.starved = _starved_table(shapes, end, self.cpu_step, self.gpu_step)
-
-    def amount(self, cpu_milli: int, devices: Sequence[int]) -> float:
-        """Expected thousandths of a GPU that stay idle, for thousandths free on each device."""
-        device = self.device
-        whole = volume = 0
-        left = 0.0
-        for free in devices:
-            if free == WHOLE_GPU:
-                whole += 1
-            elif free:
-                volume += free
-                left += device[free // UNIT]
-        volume += WHOLE_GPU * whole
-        return left + self.pool[whole] + self.starved[cpu_milli // self.cpu_step][volume // self.gpu_step]
 
 
 def _device_table(shapes: Sequence[tuple[Shape, float]], end: float) -> list[float]:
@@ -139,18 +126,19 @@ def _volume_row(
 class Stranding:
     """The tables of one mix for one layout of a cluster, a GPU model each."""
 
-    __slots__ = ("_models", "_most", "_weights")
+    __slots__ = ("_kinds", "_models", "_weights")
 
-    def __init__(self, weights: Mapping[Shape, float], most: Mapping[str, tuple[int, int]]) -> None:
-        """most: by GPU model the largest node's CPU in thousandths of a core, and devices."""
+    def __init__(self, weights: Mapping[Shape, float], kinds: Iterable[Hardware]) -> None:
         self._weights = dict(weights)
-        self._most = most
+        self._kinds = tuple(kinds)
         self._models: dict[str, ModelStranding] = {}
 
     def of(self, gpu_model: str) -> ModelStranding:
         """The tables for one GPU model, made when first needed."""
         model = self._models.get(gpu_model)
         if model is None:
-            most_cpu, most_devices = self._most[gpu_model]
+            own = [kind for kind in self._kinds if kind.gpu_model == gpu_model]
+            most_cpu = max(kind.cpu_milli for kind in own)
+            most_devices = max(kind.devices for kind in own)
             model = self._models[gpu_model] = ModelStranding(self._weights, gpu_model, most_cpu, most_devices)
         return model

@@ -11,7 +11,7 @@ Series = tuple[str, list[float], list[dict[str, float]]]
 
 WIDTH, HEIGHT, MARGIN = 720, 260, 44
 COLOURS = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#ff8ab7", "#a463f2", "#97bbf5")
-_STYLE = """
+STYLE = """
 :root { color-scheme: light dark }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 760px; margin: 2rem auto; padding: 0 1rem }
 svg { width: 100%; height: auto }
@@ -27,7 +27,7 @@ def _line(points: Sequence[tuple[float, float]], colour: str) -> str:
     return f'<polyline fill="none" stroke="{colour}" stroke-width="1.6" points="{path}"/>'
 
 
-def _plot(
+def plot(
     lines: Sequence[tuple[str, Sequence[tuple[float, float]]]], x_label: str, y_label: str, ticks: str = ""
 ) -> str:
     """A plot of lines whose points lie in the unit square, y upwards."""
@@ -73,7 +73,7 @@ def _distribution(series: Sequence[Series]) -> str:
         f'<text x="{_x(place(decade)):.0f}" y="{HEIGHT - 26}" text-anchor="middle">{decade:g}</text>'
         for decade in decades
     )
-    return _plot(lines, "seconds to the first token", "share of requests", ticks)
+    return plot(lines, "seconds to the first token", "share of requests", ticks)
 
 
 def _loads(samples: Sequence[dict[str, float]]) -> str:
@@ -85,7 +85,7 @@ def _loads(samples: Sequence[dict[str, float]]) -> str:
         (name, [(at / last, sample.get(name, 0.0) / most) for at, sample in enumerate(samples)])
         for name in names
     ]
-    return _plot(lines, "time", f"requests in flight (top: {most:g})")
+    return plot(lines, "time", f"requests in flight (top: {most:g})")
 
 
 def write_page(path: Path, series: Sequence[Series], source: str, title: str = "steelyard demo") -> Path:
@@ -104,7 +104,7 @@ def write_page(path: Path, series: Sequence[Series], source: str, title: str = "
     page = (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width"><title>{title}</title>'
-        f"<style>{_STYLE}</style><h1>{title}</h1><p>Load: {html.escape(source)}.</p>"
+        f"<style>{STYLE}</style><h1>{title}</h1><p>Load: {html.escape(source)}.</p>"
         f"<table><tr><th>policy</th><th>TTFT p50</th><th>p90</th><th>p99</th></tr>{rows}</table>"
         f"<h2>Time to first token</h2>{_distribution(series)}{loads}</html>"
     )

@@ -128,42 +128,54 @@ def reserve_head(
     """The earliest expected time at which the job fits, and its places then; None if not even without the
     others. The table is left as it was.
     """
-    ends = sorted((ends_s(each), each.job_id, each) for each in running)
-    low, high = 0, len(ends)  # it fits once the first `high` are gone, if at all
-    if _try(job, ends, high, search) is None:
-        return None
-    while low < high:
-        middle = (low + high) // 2
-        if _try(job, ends, middle, search) is None:
-            low = middle + 1
-        else:
-            high = middle
-    found = _try(job, ends, high, search)
-    if found is None:
-        return None
-    places, margins = found
-    at_s = ends[high - 1][0] if high else search.now_s
-    return HeadReservation(job, max(at_s, search.now_s), places, margins)
-
-
-def _try(
-    job: QueuedJob, ends: Sequence[tuple[float, str, RunningJob]], gone: int, search: GangSearch
-) -> tuple[Mapping[str, Placement], dict[str, Margin]] | None:
     table = search.table
+    ends = sorted((ends_s(each), each.job_id, each) for each in running)
     mark = table.begin_trial()
-    freed = [
-        table.release(task_id)
-        for _, _, each in ends[:gone]
-        for task_id in each.placements
-        if task_id in table.reservations
-    ]
+    freed: list[Reservation] = []
+    gone = _first_fit(job, ends, search, freed)
     places = search.reserve(job)
     found = None
     if not isinstance(places, GangRefusal):
         sought = {task_id: place for task_id, place in places.items() if task_id not in job.kept}
-        found = (sought, _margins(table, sought, freed))
+        at_s = max(ends[gone - 1][0] if gone else search.now_s, search.now_s)
+        found = HeadReservation(job, at_s, sought, _margins(table, sought, freed))
     table.roll_back(mark)
     return found
+
+
+def _first_fit(
+    job: QueuedJob,
+    ends: Sequence[tuple[float, str, RunningJob]],
+    search: GangSearch,
+    freed: list[Reservation],
+) -> int:
+    """How many must be gone until the job fits; those are released on the table and noted in `freed`.
+
+    Gallops ahead, then halves: what did not suffice stays released, so each end is looked at about twice.
+    """
+    low, high, step = 0, len(ends), 1
+    while low < high:
+        middle = min(low + step - 1, (low + high) // 2)
+        mark = search.table.begin_trial()
+        more = _release(ends[low:middle], search.table)
+        if isinstance(search.reserve(job), GangRefusal):
+            search.table.accept()
+            freed += more
+            freed += _release(ends[middle : middle + 1], search.table)
+            low, step = middle + 1, 2 * step
+        else:
+            search.table.roll_back(mark)
+            high = middle
+    return low
+
+
+def _release(ends: Sequence[tuple[float, str, RunningJob]], table: NodeTable) -> list[Reservation]:
+    return [
+        table.release(task_id)
+        for _, _, each in ends
+        for task_id in each.placements
+        if task_id in table.reservations
+    ]
 
 
 def _margins(

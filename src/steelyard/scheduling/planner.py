@@ -14,6 +14,7 @@ from steelyard.model.ordering_policy import ClusterView
 from steelyard.model.placement_policy import Placement
 from steelyard.model.resources import Resources
 from steelyard.scheduling.backfill import HeadReservation, reserve_head
+from steelyard.scheduling.bounds import Bounds
 from steelyard.scheduling.gangs import GangRefusal, GangSearch, release
 from steelyard.scheduling.memory import RoundMemory
 from steelyard.scheduling.moves import planned_moves
@@ -75,6 +76,7 @@ class _Round:
         self.head: QueuedJob | None = None
         self.reservation: HeadReservation | None = None
         self.tried_behind = 0
+        self.bounds: Bounds | None = None
         self.hopeless_shapes: set[tuple[object, ...]] = set()
         self.refused_beside: dict[tuple[object, ...], GangRefusal] = {}
         self._listed: list[RunningJob] | None = None
@@ -183,6 +185,9 @@ class _Round:
 
     def _consider(self, job: QueuedJob) -> None:
         refusal = self._known_refusal(job)
+        if refusal is None and self.head is not None:
+            self.bounds = self.bounds or Bounds.of(self.table)
+            refusal = self.bounds.refusal(job)
         if refusal is None:
             found = self._places(job)
             if not isinstance(found, GangRefusal):
@@ -285,6 +290,7 @@ class _Round:
                 )
             )
         self.memory.forget()  # what the victims left may fit others
+        self.bounds = None
         self._start(job, places, after=tuple(victim.job_id for victim in victims))
         return True
 

@@ -27,6 +27,10 @@ class RoundRobin:
         fitting, counts = scan(claim, table, demand)
         if not fitting:
             return refusal_of(claim, demand, counts)
+        preferred = next((each for each in claim.preferred_nodes if table.row_of.get(each) in fitting), None)
+        if preferred is not None:
+            devices = tightest_devices(demand, table, table.row_of[preferred])
+            return Placement(preferred, devices, 0.0, "preferred")
         names = [table.node_ids[row] for row in fitting]
         row = fitting[bisect_right(names, self._last) % len(fitting)]
         self._last = table.node_ids[row]

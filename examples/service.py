@@ -18,7 +18,7 @@ from steelyard.jobs.executors.local_node import IDENTITY_NAME
 from steelyard.jobs.submission import submit_file
 from steelyard.runtime.process_identity import ProcessIdentity
 
-NODES = ("A", "B")
+TWO_NODES = ("--node", "A:cpu_cores=4,memory=4GiB", "--node", "B:cpu_cores=4,memory=4GiB")
 # The tasks' own interpreter, so that they find what this one has.
 os.environ.setdefault("PYTHON", sys.executable)
 
@@ -59,12 +59,11 @@ class Service:
 
 
 @contextlib.contextmanager
-def jobs_service() -> Iterator[Service]:
-    """Started, and ended with all that it started."""
+def jobs_service(*options: str) -> Iterator[Service]:
+    """Started, and ended with all that it started. options: of `steelyard up`; by default two nodes."""
     with tempfile.TemporaryDirectory(prefix="steelyard-example-") as name:
         folder = Path(name)
-        nodes = [each for node in NODES for each in ("--node", f"{node}:cpu_cores=4,memory=4GiB")]
-        command = [sys.executable, "-m", "steelyard", "up", "--state", name, *nodes]
+        command = [sys.executable, "-m", "steelyard", "up", "--state", name, *(options or TWO_NODES)]
         with (folder / "service.log").open("wb") as log:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         service = Service(folder)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+from steelyard.jobs.checkpoints import DIRECTORY_VARIABLE
 from steelyard.jobs.executor import Attempt, AttemptEvent, EventKind, StartOrder
 from steelyard.jobs.executors.attempt_process import NODE_MARK, AttemptProcess, spawn
 from steelyard.jobs.executors.attempt_store import AttemptStore
@@ -184,7 +185,7 @@ class NodeAttempts:
         reason, node_fault = process.why_killed, process.disk_full
         if not reason and process.group is not None and process.group.out_of_memory():
             reason = "the kernel ended it at its memory limit"
-        if code != 0 and not reason and (free_bytes(process.order.log_path) or 1e18) < DISK_FULL_BYTES:
+        if code != 0 and not reason and any(map(_is_full, _places(process.order))):
             reason, node_fault = "the node's disk is full", True
         return self._event(
             process.order.attempt,
@@ -201,6 +202,17 @@ class NodeAttempts:
             with suppress(OSError):
                 self._store.put_end(event)
         self._ended[event.attempt] = event
+
+
+def _places(order: StartOrder) -> list[str]:
+    """Where a task writes, as far as we know."""
+    told = (order.log_path, order.environment.get(DIRECTORY_VARIABLE, ""), order.working_directory)
+    return [place for place in told if place]
+
+
+def _is_full(place: str) -> bool:
+    free = free_bytes(place)
+    return free is not None and free < DISK_FULL_BYTES
 
 
 def _reap_orphans(leaders: frozenset[int]) -> None:

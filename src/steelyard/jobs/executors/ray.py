@@ -84,6 +84,7 @@ class RayExecutor:
         if refuses(self.address, HEAD_TIMEOUT_S):
             raise ExecutorError(f"nobody listens at {self.address}: start Ray with `ray start --head`")
         self._spawn()
+        self._wait_until_ready()
         until_s = time.monotonic() + CONNECT_TIMEOUT_S
         while time.monotonic() < until_s:
             self._take_in(0.2)
@@ -105,8 +106,10 @@ class RayExecutor:
             self._link = BridgeLink(command, environment, self.log_path)
         except OSError as error:
             raise ExecutorError(f"{self.python} cannot be started: {error.strerror}") from None
+
+    def _wait_until_ready(self) -> None:
         until_s = time.monotonic() + CONNECT_TIMEOUT_S
-        while time.monotonic() < until_s and self._link.is_open:
+        while time.monotonic() < until_s and self._link is not None and self._link.is_open:
             for line in self._link.receive(0.2):
                 if line.kind == "failed":
                     self.close()
@@ -131,22 +134,20 @@ class RayExecutor:
         if now_s < self._next_spawn_s:
             return
         self._next_spawn_s = now_s + RESPAWN_S
-        if self._link is not None:
-            self._link.close()
-            self._link = None
-        if not refuses(self.address, HEAD_TIMEOUT_S):
-            try:
-                self._spawn()
-            except ExecutorError:
-                self.head_answers = False  # tried again; its nodes stay silent meanwhile
+        self.close()
+        for node in self._nodes.values():
+            node.is_open = False
+        self.head_answers = not refuses(self.address, HEAD_TIMEOUT_S)
+        if self.head_answers:
+            self._spawn()  # it says by itself when it is ready, or why it ended
 
     def _take(self, line: FromBridge, now_s: float) -> None:
         if line.kind == "nodes":
             self.head_answers = True
             for info in line.nodes:
                 self._take_node(info, now_s)
-        elif line.kind == "head":
-            self.head_answers = line.head_answers
+        elif line.kind in ("head", "failed"):
+            self.head_answers = False
         elif line.kind == "log":
             self._logs[line.request] = line.data
         elif (node := self._nodes.get(line.node)) is None:

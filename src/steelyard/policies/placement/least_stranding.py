@@ -31,8 +31,8 @@ from steelyard.policies.score_board import Score
 from steelyard.policies.selection import Selection
 from steelyard.policies.settings import PlacementSettings
 
-ORDER_WEIGHT = 3.0
-"""GPUs that the first node by name is worth more than the last one."""
+ORDER_STEP, ORDER_MOST = 0.01, 3.0
+"""GPUs that a node is worth more than the next one by name; and the first more than the last, at most."""
 
 
 class LeastStranding:
@@ -74,7 +74,8 @@ class LeastStranding:
         full, after = fullness(demand, table), self._after(demand, table)
         rows, before, stamps = self._rows, self._before, self._stamps
         cpu_free, devices, generation = table.cpu_free, table.devices, table.generation
-        early = [ORDER_WEIGHT * WHOLE_GPU * (1 - rank / len(table.rank)) for rank in table.rank]
+        step = WHOLE_GPU * min(ORDER_STEP, ORDER_MOST / max(1, len(table.rank)))
+        early = [-step * rank for rank in table.rank]
         prices = [self._outlooks.price(model) * demand.gpu_milli for model in table.gpu_models]
 
         def score(row: int) -> float:

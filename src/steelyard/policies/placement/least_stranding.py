@@ -4,11 +4,11 @@ steelyard's own. FGD looks at what the next task cannot use; this also looks at 
 to come, CPU that runs out before GPUs included, and at what the task takes from others that have less
 choice (`policies.outlook`): room for large tasks, and GPUs of a model that some insist on. So tasks that
 want little CPU go where CPU is scarce, tasks without GPUs where it is plenty, shares beside shares that
-they fill up with, and whole nodes and rare models stay for those that need them. The place in the order of
-names counts too, three GPUs from the first node to the last: as with first fit, the last ones empty again
-while tasks come and go. Ties go to the first by name, or to one at random; with scores this fine it hardly
-matters. Cost: some look-ups for each node that changed; new tables, a tenth of a second, when the mix has
-changed.
+they fill up with, and whole nodes and rare models stay for those that need them. An earlier place in the
+order of names is worth a little, three GPUs from the first node to the last at most: as with first fit, the
+last nodes empty again while tasks come and go. Ties go to the first by name, or to one at random; with scores
+this fine there are few. Cost: some look-ups for each node that changed; new tables, a tenth of a second, when
+the mix has changed.
 """
 
 from collections.abc import Callable

@@ -27,6 +27,7 @@ from steelyard.traces.request import TraceRequest
 
 POOL = "default"
 MODEL = "simulated"
+_MIX, _ALL_BITS = 0x9E3779B97F4A7C15, (1 << 64) - 1  # names of blocks are small numbers, hashes are not
 
 
 @dataclass(slots=True)
@@ -63,6 +64,7 @@ class _Flight:
     answer: Answer
     request: Request
     pick: Pick
+    charged_tokens: int
 
 
 class SimulatedFleet:
@@ -126,7 +128,7 @@ class SimulatedFleet:
             prompt_tokens=traced.prompt_tokens,
             # What a replay tells the gateway as `max_tokens`.
             output_tokens=traced.output_tokens,
-            prefix_hashes=traced.prefix_blocks[:whole_blocks],
+            prefix_hashes=tuple([block * _MIX & _ALL_BITS for block in traced.prefix_blocks[:whole_blocks]]),
             prefix_block_tokens=self._block_tokens,
             streams=True,
         )
@@ -137,9 +139,11 @@ class SimulatedFleet:
         if not engine.batching.fits(traced.prompt_tokens, traced.output_tokens):
             answer.refused = True
             return answer
-        self._ledger.charge(slot, request.prompt_tokens, request.output_tokens)
+        # What the policy believes to be cached is not queued work.
+        charged = max(1, request.prompt_tokens - pick.matched_tokens)
+        self._ledger.charge(slot, charged, request.output_tokens)
         self._sent += 1
-        self._flights[self._sent] = _Flight(answer, request, pick)
+        self._flights[self._sent] = _Flight(answer, request, pick, charged)
         engine.submit(
             Sequence(
                 sequence_id=self._sent,
@@ -173,7 +177,7 @@ class SimulatedFleet:
         if milestone.first:
             answer.first_s = now_s
             answer.cached_tokens = sequence.cached_tokens
-            self._ledger.first_token(pick.slot, request.prompt_tokens)
+            self._ledger.first_token(pick.slot, flight.charged_tokens)
             if learner is not None:
                 learner.observe_first_token(pick, request, answer.ttft_s, self.fleet, now_s)
         if milestone.finished:

@@ -48,6 +48,7 @@ class Setting:
     durations: str
     backfill: str
     costs: RunCosts = COSTS
+    min_run_s: float = 900.0
 
     def run(self, nodes: int, jobs: Sequence[TraceJob], gpus: int = 8, cores: float = 96) -> list[JobOutcome]:
         """Simulate one cluster of equal nodes."""
@@ -58,6 +59,7 @@ class Setting:
             placement=PLACEMENTS["first-fit"](PlacementSettings(rng=random.Random(1))),
             backfill=self.backfill,
             explain=False,
+            min_run_s=self.min_run_s,
             backfill_depth=10**9 if self.backfill == "greedy" else 500,
         )
         return QueueRun(table, options, FORESIGHT[self.durations](), self.costs, gpus).run(jobs)
@@ -73,6 +75,7 @@ PHILLY = (
     Setting("shortest-service", "learned", "none"),
     Setting("shortest-service", "learned", "greedy"),
     Setting("shortest", "learned", "greedy"),
+    Setting("learned-index", "learned", "easy"),
     Setting("learned-index", "none", "greedy"),
     Setting("least-attained", "none", "greedy"),
     Setting("fifo", "learned", "easy"),
@@ -84,7 +87,7 @@ CHRONUS = (
     Setting("fifo", "none", "greedy"),
     Setting("shortest-service", "true", "greedy"),
     Setting("shortest-service", "learned", "greedy"),
-    Setting("least-attained", "none", "greedy", RunCosts(checkpoint_s=1, restart_s=1, tick_s=5)),
+    Setting("least-attained", "none", "greedy", RunCosts(checkpoint_s=1, restart_s=1, tick_s=5), 15),
     Setting("fair-share", "none", "greedy"),
     Setting("priority", "none", "greedy"),
 )
@@ -178,7 +181,8 @@ def run() -> str:
         f"{describe()}. Durations: *true* is an oracle, *learned* knows what ended before, *none* is told",
         "nothing (`learned-index` learns by itself). Who may pass the first that waits: *none* (strict),",
         "*easy* (who does not delay it), *greedy* (who fits). Orders that preempt pay 30 s for a checkpoint",
-        "and 30 s for a restart each time. Placement: first fit by name.",
+        "and 30 s for a restart each time, and leave a job alone for its first 15 minutes. Placement: first fit",
+        "by name.",
         "Made by `python -m benchmarks.ordering`.",
         "",
         "## Philly, October and November 2017, 11 virtual clusters at a quarter of their nodes, 68,503 jobs",

@@ -129,12 +129,13 @@ def _source(trial: Trial, seeds: int) -> str:
 ROWS: list[tuple[str, Callable[[PlacementReport], str]]] = [
     ("allocated at the end, %", lambda each: f"{each.allocated:.2f} ± {each.allocated_deviation:.2f}"),
     ("… when 100 % had arrived", lambda each: f"{each.allocated_at_100:.2f}"),
+    ("… at most", lambda each: f"{each.peak_allocated:.2f}"),
     ("… mean over arrivals", lambda each: f"{each.mean_allocated:.2f}"),
     ("fragmented, %", lambda each: f"{each.fragmented:.2f}"),
     ("tasks", lambda each: f"{each.arrivals:,.0f}"),
     ("refused", lambda each: f"{each.refused:,.0f}"),
     ("refused, % of demand", lambda each: f"{each.refused_percent:.2f}"),
-    ("utilisation", lambda each: f"{each.utilisation:.3f}"),
+    ("utilisation of nodes", lambda each: f"{each.utilisation:.3f}"),
     ("balance degree", lambda each: f"{each.balance_degree:.5f}"),
     ("placements/s, one core", lambda each: f"{each.placements_per_s:,.0f}"),
 ]
@@ -175,5 +176,5 @@ def _parts(results: Results) -> list[tuple[str, str]]:
         ("The same near the end", curves(late, "arrived, %", "allocated, %")),
         ("Fragmented, by demand that has arrived", curves(fragmented, "arrived, %", "fragmented, %")),
         ("Tasks refused, by what ruled out most nodes", table(["", *names], refused)),
-        ("In use at the end, by GPU model (first seed)", bars(models, "%")),
+        ("In use at the peak, by GPU model (first seed)", bars(models, "%")),
     ]

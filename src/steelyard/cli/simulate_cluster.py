@@ -10,10 +10,11 @@ from rich.progress import Progress
 from rich.table import Table
 
 from steelyard.cli.cluster_argument import GENERATED, cluster_of, holds_jobs, jobs_of, nodes_of
-from steelyard.cli.cluster_queue import simulate_queue
+from steelyard.cli.cluster_queue import DURATIONS, QueueSettings, simulate_queue
 from steelyard.model.errors import ConfigError
 from steelyard.policies.placement.registry import DEFAULT_PLACEMENT, PLACEMENTS
 from steelyard.reports.cluster_page import Curve, bars, curves, table, write_cluster_page
+from steelyard.scheduling.options import BACKFILLS
 from steelyard.simulation.cluster_load import INFLATED, LOADS
 from steelyard.simulation.placement_report import PlacementReport, mean_curve
 from steelyard.simulation.placement_run import PlacementRun
@@ -28,6 +29,20 @@ Results = list[tuple[PlacementReport, list[PlacementRun]]]
 @click.option("--tasks", default=GENERATED, metavar="FILE", help="A CSV file of tasks or of jobs.")
 @click.option("--placement", "placements", multiple=True, metavar="NAME", help="May be repeated.")
 @click.option("--ordering", "orderings", multiple=True, metavar="NAME", help="Of a queue; may be repeated.")
+@click.option(
+    "--durations",
+    type=click.Choice(list(DURATIONS)),
+    default="learned",
+    show_default=True,
+    help="Queue: what is known of them.",
+)
+@click.option(
+    "--backfill",
+    type=click.Choice(BACKFILLS),
+    default="easy",
+    show_default=True,
+    help="Queue: who may pass the first that waits.",
+)
 @click.option("--load", type=click.Choice(LOADS), default=INFLATED, show_default=True)
 @click.option(
     "--demand",
@@ -56,6 +71,8 @@ def simulate_cluster(
     tasks: str,
     placements: tuple[str, ...],
     orderings: tuple[str, ...],
+    durations: str,
+    backfill: str,
     load: str,
     demand: float,
     used: float,
@@ -78,7 +95,9 @@ def simulate_cluster(
     if orderings:
         if not holds_jobs(tasks) or nodes is None:
             raise ConfigError("--ordering needs --nodes and, as --tasks, a trace of jobs with durations")
-        simulate_queue(nodes_of(nodes), jobs_of(tasks, limit), orderings, placements, seed, report, as_json)
+        settings = QueueSettings(durations=durations, backfill=backfill, seed=seed)
+        jobs = jobs_of(tasks, limit)
+        simulate_queue(nodes_of(nodes), jobs, orderings, placements, settings, report, as_json)
         return
     trial = Trial(
         trace=cluster_of(nodes, tasks, limit, seed),

@@ -133,12 +133,18 @@ class Planning:
 
     def judge_nodes(self) -> None:
         """Take in which nodes may be given tasks."""
-        table = self.table
+        table, changed = self.table, False
         for node_id, row in table.row_of.items():
             decided = self._state.node(node_id)
             reason = "lost" if decided.lost else decided.cordoned
             if table.usable[row] == bool(reason):
                 table.set_usable(node_id, not reason, reason)
+                changed = True
+        if changed:
+            # Those that name their nodes may go to their backup now, or may not any more.
+            jobs = self._state.jobs
+            queued = [self._state.tasks[name] for name in self._state.by_state[TaskState.QUEUED]]
+            self.follow([task for task in queued if jobs[task.job_id].specification.nodes])
 
     def measure(self, node_id: str, used_fractions: Mapping[str, float]) -> None:
         """Take in a node's measured load."""

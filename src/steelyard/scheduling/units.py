@@ -33,6 +33,8 @@ def claim_of(
     job = state.jobs[task.job_id]
     wanted = job.specification
     nodes = (only_node_id,) if only_node_id else wanted.nodes
+    if nodes == wanted.nodes and nodes and not any(map(state.takes_tasks, nodes)) and wanted.backup_node_id:
+        nodes += (wanted.backup_node_id,)  # this is what a backup is declared for
     forbidden = (*wanted.forbidden_nodes, *task.refused_by)
     labels = dict(wanted.node_labels)
     if len(nodes) == 1:

@@ -166,8 +166,9 @@ class Agent:
         self.term = controller.term = order.term
         now_s = time.monotonic()
         if order.kind == "hello":
-            # Orders that still sit in an earlier connection were given before this list was made.
-            for other in [each for each in self.controllers if each is not controller]:
+            # Orders that still sit in an earlier connection were given before this list was made. One
+            # that has not said hello yet may be a successor's.
+            for other in [each for each in self.controllers if each.term and each is not controller]:
                 self._drop(other)
             if order.live is not None:
                 self.attempts.keep_only(order.live, now_s)

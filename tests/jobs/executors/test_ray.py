@@ -25,6 +25,7 @@ from tests.harness.ray_cluster import PYTHON_VARIABLE, RayCluster, ray_cluster
 
 from steelyard.jobs.executor import EventKind, ExecutorError, Liveness
 from steelyard.jobs.executors.ray import RayExecutor
+from steelyard.runtime.process_identity import carrying
 
 pytestmark = [
     pytest.mark.skipif(
@@ -47,17 +48,6 @@ def executor(cluster: RayCluster) -> Iterator[RayExecutor]:
     each.reattach([])
     yield each
     each.close()
-
-
-def test_the_service_runs_a_job_through_the_death_of_its_node(cluster: RayCluster, tmp_path: Path) -> None:
-    # First of all: the agents obey no lower term than they have seen, and a new journal's is 1.
-    cluster.add_node("d")
-    service = RunningJobs(tmp_path / "state", "--executor", "ray", "--address", cluster.address)
-    service.start()
-    try:
-        assert goes_on_elsewhere(service, cluster.kill_raylet, "Ray") <= 10
-    finally:
-        service.end()
 
 
 def test_a_task_runs_where_it_is_told_once_and_its_end_is_told_until_acknowledged(
@@ -141,6 +131,22 @@ def test_a_dead_node_is_noticed_fenced_and_its_task_goes_on_elsewhere_within_ten
     assert executor.read_log(second.attempt, 5, 100) == f"{reached}\n".encode()
     executor.stop(second.attempt, 1.0)
     events_until(executor, has(EventKind.ENDED, second.attempt))
+
+
+def test_the_service_runs_a_job_through_the_death_of_its_node(tmp_path: Path) -> None:
+    with ray_cluster("a", "b") as cluster:
+        service = RunningJobs(tmp_path / "state", "--executor", "ray", "--address", cluster.address)
+        service.start()
+        try:
+            assert goes_on_elsewhere(service, cluster.kill_raylet, "Ray") <= 10
+            left = service.submit(COUNT_IN_SHELL)
+            wait_until(lambda: bool(service.log(left)))
+            service.client.ask("down", grace_s=2.0)
+            assert service.process is not None
+            assert service.process.wait(timeout=30) == 0
+            assert carrying("STEELYARD_ATTEMPT", f"{left}.0@1") == []
+        finally:
+            service.end()
 
 
 def test_row_17_a_lost_head_ends_all_for_certain_and_the_job_goes_on_once_there_is_a_new_one(

@@ -5,8 +5,8 @@ An open-addressed table of 64-bit words, one a (block, replica): the block's has
 low 16 bits mixed with the replica's epoch when it last was sent the block. Two places a pair: the newer word
 first, the older one is overwritten. A replica's epoch advances with what it is sent, and for each of its
 last 64 epochs a row of words counts the blocks that were touched in it last; so the youngest that fit its
-capacity are known to be alive, which is LRU at the grain of a 32nd of a cache. A restart is forgotten by ending all
-epochs: three writes. A torn, lost or stale word costs a cache miss, never a wrong answer. A second
+capacity are known to be alive, which is LRU at the grain of a 32nd of a cache. A restart is forgotten by
+ending all epochs: three writes. A torn, lost or stale word costs a cache miss, never a wrong answer. A second
 table names up to four replicas a block, for fleets too large to be asked one by one.
 
 Bounded by its memory, whatever clients send. Cost: 0.1 µs a look-up, of which a replica takes one if it does
@@ -22,12 +22,12 @@ MAX_SLOTS = 1024
 _LEAST_TABLE_WORDS = 1 << 17  # below, the place and the tag would not cover the whole hash
 _EPOCHS = 64
 _ROW = 8 + _EPOCHS
-_EPOCH, _LIVE, _TOUCHED, _CAPACITY, _FACTOR, _HEAD, _LOST = range(7)
+_EPOCH, _LIVE, _SENT, _FACTOR, _HEAD, _LOST = range(6)
 _COUNTS = 8
 _WORD = 8
 _LOW = 0xFFFF
 _ALL_BITS = (1 << 64) - 1
-_GOLDEN = 0x9E3779B97F4A7C15
+_SALT = 0xC2B2AE3D27D4EB4F
 _HOME_SALT = 0xD6E8FEB86659FD93
 _UNIT = 1024  # learned factors are whole numbers of this
 _LOSSES = 3  # prompts in a row of which nothing was left before a replica counts as restarted
@@ -56,7 +56,7 @@ class PrefixIndex:
         self._homes = words[MAX_SLOTS * _ROW + table_words : MAX_SLOTS * _ROW + table_words + home_words]
         self._mask = table_words - 2  # even: the first place of a pair
         self._home_mask = home_words - 1
-        self._salts = [(slot + 1) * _GOLDEN & _ALL_BITS for slot in range(MAX_SLOTS)]
+        self._salts = [(slot + 1) * _SALT & _ALL_BITS for slot in range(MAX_SLOTS)]
 
     @staticmethod
     def bytes_needed(table_words: int = TABLE_WORDS) -> int:
@@ -149,8 +149,10 @@ class PrefixIndex:
             at = key & mask
             table[at + 1] = table[at]
             table[at] = key ^ now
-        touched += len(hashes) - known
+        fresh = len(hashes) - known
+        touched += fresh
         if touched:
+            rows[base + _SENT] += fresh
             place = base + _COUNTS + (now & 63)
             rows[place] = total = rows[place] + touched
             capacity = capacity_blocks * (rows[base + _FACTOR] or _UNIT) // _UNIT
@@ -234,6 +236,10 @@ class PrefixIndex:
         rows[base + _LOST] = 0
         if cached_tokens > 1.5 * believed_tokens + 2 * block_tokens:
             rows[base + _FACTOR] = min(4 * _UNIT, factor + factor // 64)
+
+    def turned_over(self, slot: int) -> int:
+        """Blocks that a replica was sent and did not hold, since the beginning."""
+        return self._rows[slot * _ROW + _SENT]
 
     def head_us(self, slot: int) -> int:
         """When a replica's work on the prompt at the head of its queue began: see `prefix_ttft`."""

@@ -114,7 +114,9 @@ def _run(
     answers = fleet.run(
         requests,
         sample_every_s=max(requests[-1].arrival_s / LOAD_SAMPLES, 0.001),
-        on_sample=lambda _, counts: loads.append(dict(zip(fleet.fleet.ids, map(float, counts), strict=True))),
+        on_sample=lambda _: loads.append(
+            dict(zip(fleet.fleet.ids, map(float, fleet.fleet.requests), strict=True))
+        ),
         on_arrival=on_arrival,
     )
     served = [answer.ttft_s for answer in answers if not answer.refused]

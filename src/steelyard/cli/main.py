@@ -15,6 +15,7 @@ VERBS = {
     "engine": ("steelyard.cli.engine", "Run an emulated LLM engine."),
     "replay": ("steelyard.cli.replay", "Replay a trace against an endpoint and report what came of it."),
     "simulate": ("steelyard.cli.simulate", "Try policies on a trace in virtual time."),
+    "plan": ("steelyard.cli.plan", "Find how many replicas a load needs."),
     "demo": ("steelyard.cli.demo", "Watch a fleet, its policies, and an engine that dies."),
 }
 OPERATOR_MISTAKE = 2

@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from steelyard.gateway import answers
-from steelyard.policies.admission.limiter import LimitState, Refusal
+from steelyard.policies.admission.verdicts import LimitState, Refusal
 from steelyard.wire.openai import error_body
 
 if TYPE_CHECKING:

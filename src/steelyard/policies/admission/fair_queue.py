@@ -13,23 +13,11 @@ own, times the tenants that take turns with it, and all of the classes above. Co
 from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
 
-import msgspec
-
+from steelyard.policies.admission.verdicts import NoRoom
 from steelyard.policies.admission.waiting import FairOrder, Waiting
 
 SHARE = 8
 RATE_TIME_S = 5.0
-
-
-class NoRoom(msgspec.Struct, frozen=True):
-    """A request that was not let into the queue.
-
-    full: whether room was missing; else it would have waited past its deadline.
-    retry_after_s: when it is to be expected that one may try again.
-    """
-
-    full: bool
-    retry_after_s: float
 
 
 class FairQueue:

@@ -10,13 +10,15 @@ import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 
-from steelyard.config import access, schema
+from steelyard.config import access, fallback, schema
 
 PAGE = Path("docs/configuration.md")
 TABLES = (
     ("", schema.Configuration),
     ("limits", schema.LimitOptions),
     ("routes", schema.RouteOptions),
+    ("models", fallback.ModelOptions),
+    ("fallback", fallback.FallbackOptions),
     ("pools", schema.PoolOptions),
     ("pools.replicas", schema.ReplicaOptions),
     ("pools.timeouts", schema.TimeoutOptions),

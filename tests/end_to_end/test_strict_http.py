@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from tests.end_to_end.fault_fleet import FaultFleet
+from tests.end_to_end.fault_fleet import FaultFleet, pool
 from tests.end_to_end.strict_vectors import REFUSED, SERVED
-from tests.harness.chaos_engine import GOOD_BODY, JSON_HEAD, Received, good, says
+from tests.harness.chaos_engine import GOOD_BODY, JSON_HEAD, Received, chaos_engines, good, says
+from tests.harness.processes import configured_gateway
 from tests.harness.raw_client import Answer, ask, connected, post, read_answer
 
 SMUGGLED = b"GET /one/smuggled HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -219,8 +221,24 @@ def test_what_a_stranger_says_of_where_it_came_from_is_not_believed(fleet: Fault
     assert ask(fleet.url, post("/one/x", b"{}", *lies)).status == 200
     (request,) = fleet.one.requests
     assert request.values("x-forwarded-for") == ["127.0.0.1"]
+    assert request.values("forwarded") == ["for=127.0.0.1;proto=http"]
     assert b"10.0.0.1" not in request.head
     assert b"evil" not in request.head
+
+
+def test_a_proxy_that_the_operator_named_is_believed(tmp_path: Path) -> None:
+    with (
+        chaos_engines(good) as (engine,),
+        configured_gateway(
+            tmp_path, 'workers = 1\ntrusted_proxies = ["127.0.0.0/8"]\n' + pool("one", engine.url)
+        ) as front,
+    ):
+        said = ("X-Forwarded-For: 10.0.0.1", "X-Forwarded-Proto: https", "Forwarded: for=10.0.0.1")
+        assert ask(front.addresses["gateway"], post("/one/x", b"{}", *said)).status == 200
+        (request,) = engine.requests
+        assert request.values("x-forwarded-for") == ["10.0.0.1, 127.0.0.1"]
+        assert request.values("x-forwarded-proto") == ["https"]
+        assert request.values("forwarded") == ["for=10.0.0.1, for=127.0.0.1;proto=http"]
 
 
 def test_an_engines_trailers_are_dropped(fleet: FaultFleet) -> None:

@@ -24,6 +24,7 @@ from steelyard.config.checks import require as _require
 from steelyard.config.checks import require_above as _require_above
 from steelyard.config.checks import require_fraction as _require_fraction
 from steelyard.config.checks import require_not_below as _require_not_below
+from steelyard.config.fallback import FallbackOptions, ModelOptions, check_models, check_networks
 from steelyard.model.errors import ConfigError
 from steelyard.policies.routing.registry import DEFAULT_POLICY
 
@@ -198,6 +199,7 @@ class PoolOptions:
     hash_on: str = (
         ""  # for hash-ring and sticky-session: "path" or "header:NAME"; empty: the `user` of the body
     )
+    model: str = ""  # the model's name at these replicas; empty: the name that the client gave
     panic_fraction: float = 0.5  # with fewer healthy than this share, all that are not drained are used
     slow_start_s: float = 5.0  # a replica that came back gets a growing share over this time
     timeouts: TimeoutOptions = field(default_factory=TimeoutOptions)  # see [pools.timeouts]
@@ -269,6 +271,11 @@ class Configuration:
     limits: LimitOptions = field(default_factory=LimitOptions)
     pools: tuple[PoolOptions, ...] = ()  # at least one: [[pools]]
     routes: tuple[RouteOptions, ...] = ()  # [[routes]]; with one pool all paths lead to it
+    models: tuple[ModelOptions, ...] = ()  # [[models]]: names that lead to several pools
+    trusted_proxies: tuple[
+        str, ...
+    ] = ()  # addresses, networks: their X-Forwarded-* and Forwarded are believed
+    fallback: FallbackOptions = field(default_factory=FallbackOptions)  # see [fallback]
     tls: TlsOptions = field(default_factory=TlsOptions)  # see below
     keys: KeyOptions = field(default_factory=KeyOptions)  # see below
     tenants: tuple[TenantOptions, ...] = ()  # [[tenants]]; none: everybody may ask for everything
@@ -302,6 +309,8 @@ class Configuration:
                 )
         self._check_replicas()
         self._check_routes(pools)
+        check_models(self.models, pools)
+        check_networks(self.trusted_proxies)
 
     def _check_replicas(self) -> None:
         seen: set[str] = set()

@@ -8,7 +8,7 @@ import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING, Final, cast
 
-from steelyard.gateway import answers
+from steelyard.gateway import answers, forwarding
 from steelyard.gateway.exchange import Exchange
 from steelyard.gateway.request_plan import RequestPlan
 from steelyard.model.errors import BadRequest
@@ -26,6 +26,7 @@ class ClientConnection:
     """One client, from accept to close; an `asyncio.Protocol` by its methods."""
 
     __slots__ = (
+        "_believed",
         "_body",
         "_body_bytes",
         "_body_left",
@@ -40,6 +41,7 @@ class ClientConnection:
         "_plan",
         "_quiet_since_s",
         "_reading_paused",
+        "_scheme",
         "_serving",
         "exchange",
         "peer",
@@ -60,7 +62,8 @@ class ClientConnection:
         self._half_closed_s = 0.0
         self._serving = False
         self._deadline_s = self._quiet_since_s = 0.0
-        self._forwarding = b""
+        self._forwarding = self._scheme = b""
+        self._believed = False
         self.exchange: Exchange | None = None
         self.peer = ""
 
@@ -71,10 +74,9 @@ class ClientConnection:
         self.transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if isinstance(peer, tuple) else ""
-        self._forwarding = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\n" % (
-            self.peer.encode(),
-            b"http" if transport.get_extra_info("sslcontext") is None else b"https",
-        )
+        self._scheme = b"http" if transport.get_extra_info("sslcontext") is None else b"https"
+        self._forwarding = forwarding.lines(self.peer, self._scheme)
+        self._believed = self._context.trusted_proxies.has(self.peer)
         if len(self._context.connections) >= self._limits.max_connections:
             self._context.meters.client_error(503)
             self.transport.write(
@@ -236,6 +238,8 @@ class ClientConnection:
 
     def forwarding_lines(self, plan: RequestPlan) -> bytes:
         """Field lines that tell an engine for whom it works, each ending in CRLF."""
+        if self._believed:
+            return forwarding.lines_behind(self.peer, self._scheme, plan.head.own)
         return self._forwarding
 
     def refuse(self, error: BadRequest) -> None:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 from steelyard.gateway import answers, receipts, setbacks
 from steelyard.gateway.access_log import record_of
 from steelyard.gateway.answer_head import AnswerHead
-from steelyard.gateway.deadlines import overdue
 from steelyard.gateway.kept_stream import KeptStream
+from steelyard.gateway.pool_tries import PoolTries, tries_of
 from steelyard.gateway.relay import Relay, whole_tokens
 from steelyard.gateway.request_plan import RequestPlan
 from steelyard.gateway.routes import Pool
@@ -59,6 +59,7 @@ class Exchange:
         "last_s",
         "pick",
         "plan",
+        "pool",
         "relay",
         "request",
         "request_id",
@@ -66,6 +67,7 @@ class Exchange:
         "started_s",
         "told",
         "tried",
+        "tries",
     )
 
     request: Request  # set in `start`, before anything reads it
@@ -76,6 +78,7 @@ class Exchange:
         self.context = context
         self.client = client
         self.plan = plan
+        self.pool = plan.pool
         self.body = body
         self.started_s = monotonic()
         self.pick: Pick | None = None
@@ -84,6 +87,7 @@ class Exchange:
         self.connecting: asyncio.Task[None] | None = None
         self.relay: Relay | None = None
         self.kept: KeptStream | None = None
+        self.tries: PoolTries | None = None
         self._charged_prompt = self._charged_output = 0
         self.attempts = 0
         self.free_tries = 1
@@ -118,6 +122,8 @@ class Exchange:
         """The request is understood, and may go on."""
         if self.plan.keeps_streams and self.request.streams:
             self.kept = KeptStream(self, pool)
+        if self.context.model_pools is not None:
+            self.tries = tries_of(self, self.context.model_pools)
         pool.budget.request_started(self.started_s)
         self.forward(self.started_s)
 
@@ -127,7 +133,7 @@ class Exchange:
         if pool is None:
             self.answer_locally(answers.no_route(self.plan.head.path, extra), 404)
         else:
-            models = self.context.router.models(pool.name)
+            models = self.context.models(pool.name)
             body = answers.model_list(models if tenant is None else tenant.usable(models))
             self.answer_locally(answers.answer(200, body, extra=extra), 200)
 
@@ -136,7 +142,7 @@ class Exchange:
         context, pool = self.context, self.plan.pool
         context.ledger.refresh(now_s)
         try:
-            if pool is None or pool.door is None:
+            if pool is None or pool.door is None or pool is not self.pool:
                 pick = context.router.route(self.pool_name, self.request, self.tried, now_s)
             elif (called := pool.door.route(self, now_s)) is not None:
                 pick = called
@@ -196,6 +202,8 @@ class Exchange:
             self.last_error = f"the engine answered {status}"
             setbacks.try_elsewhere(self)
             return
+        if status >= 400 and self.tries is not None and self.tries.refused(head, body):
+            return
         keep_alive = plan.head.keep_alive and not context.draining
         client.transport.write(
             b"%bContent-Length: %d\r\n%b%b\r\n%b"
@@ -215,10 +223,12 @@ class Exchange:
     @property
     def _answer_lines(self) -> bytes:
         """The fields that the gateway adds to an engine's answer, each ending in CRLF."""
-        pick, context = self.pick, self.context
+        pick, context, lines = self.pick, self.context, self.id_line
+        if self.tries is not None:
+            lines += self.tries.lines()
         if pick is None or not context.shows_picks:
-            return self.id_line
-        return b"%b%b\r\n" % (self.id_line, receipts.header(pick, context.fleet))
+            return lines
+        return b"%b%b\r\n" % (lines, receipts.header(pick, context.fleet))
 
     def answer_head(self, head: AnswerHead, length: int, has_body: bool) -> None:
         """The engine's head is here; it waits for the first payload."""
@@ -227,6 +237,8 @@ class Exchange:
             self.last_error = f"the engine answered {head.status}"
             self.abandon()
             setbacks.try_elsewhere(self)
+            return
+        if head.status >= 400 and self.tries is not None and self.tries.refused(head, None):
             return
         plan, client = self.plan, self.client
         self.relay = Relay(head, length, plan.head.minor_version, self._answer_lines, client.transport)
@@ -247,7 +259,7 @@ class Exchange:
             relay.begin(payload, self.last_s)
 
     def _first_payload(self, now_s: float) -> None:
-        pick, request, pool = self.pick, self.request, self.plan.pool
+        pick, request, pool = self.pick, self.request, self.pool
         if pick is None or pool is None:
             return
         self.context.ledger.first_token(pick.slot, self._charged_prompt)
@@ -272,7 +284,7 @@ class Exchange:
 
     def _record_success(self, status: int, tokens: int, cached: int, now_s: float) -> None:
         """Only what the engine is to blame for counts against it: 4xx never does, 5xx does."""
-        pick, pool, context = self.pick, self.plan.pool, self.context
+        pick, pool, context = self.pick, self.pool, self.context
         if pick is None or pool is None:
             return
         if status >= 500:
@@ -280,6 +292,8 @@ class Exchange:
             return
         if context.router.troubled:
             context.router.report_success(pick.slot, now_s)
+        if self.tries is not None:
+            self.tries.succeeded()
         whole = self.kept is None or not self.kept.continued  # a part's time says nothing of the whole
         if pool.learner is not None and status < 400 and whole:
             took_s = now_s - self.sent_s
@@ -311,6 +325,8 @@ class Exchange:
         self.abandon()
         if self.kept is not None:
             self.kept.client_left()
+        if self.tries is not None:
+            self.tries.cancel()
         self.end(499, monotonic())
 
     @property
@@ -322,21 +338,7 @@ class Exchange:
 
     def check_deadlines(self, now_s: float) -> None:
         """Called by the sweeper."""
-        pool, relay, kept = self.plan.pool, self.relay, self.kept
-        if pool is None or self.connecting is not None:
-            return
-        problem = overdue(
-            pool.timeouts,
-            total_s=now_s - self.started_s,
-            waited_s=now_s - self.last_s,
-            has_head=relay is not None,
-            begun=not self.nothing_written and (kept is None or not kept.waiting),
-            client_reads=not self.client.transport.get_write_buffer_size(),
-        )
-        if not problem and kept is not None and kept.crawls(now_s):
-            problem = "far slower than the pool's other streams"
-        if problem:
-            setbacks.timed_out(self, problem)
+        setbacks.check_deadlines(self, now_s)
 
     # --- ends ----------------------------------------------------------------------------------
 
@@ -366,7 +368,7 @@ class Exchange:
 
     def end(self, status: int, now_s: float, output_tokens: int | None = None) -> None:
         """Release and record; every way out comes through here once."""
-        context, pick, pool, relay = self.context, self.release(), self.plan.pool, self.relay
+        context, pick, pool, relay = self.context, self.release(), self.pool, self.relay
         first_s = relay.first_s if relay is not None else 0.0
         if pool is None:
             context.meters.client_error(404)
@@ -388,7 +390,7 @@ class Exchange:
     @property
     def pool_name(self) -> str:
         """The pool that serves it, "" for none."""
-        pool = self.plan.pool
+        pool = self.pool
         return pool.name if pool is not None else ""
 
     @property

@@ -175,7 +175,7 @@ class KeptStream:
         exchange, keeper = self._exchange, self._keeper
         if keeper is None:
             return False
-        if self._lost_for_good or exchange.client.transport.is_closing() or not self._continuations_left:
+        if self._lost_for_good or exchange.client.transport.is_closing():
             self._count_cut(keeper)
             return False
         now_s = monotonic()
@@ -184,11 +184,25 @@ class KeptStream:
             exchange.context.router.report_failure(exchange.pick.slot, now_s)
             exchange.tried |= {exchange.pick.slot}
         exchange.release()
-        self._continuations += 1
-        if self._go_on(self._next_pick(now_s)):
-            return True
+        if self._continuations_left:
+            self._continuations += 1
+            if self._go_on(self._next_pick(now_s)):
+                return True
+        while self._enter_next_pool():
+            if self._go_on(self._next_pick(now_s)):
+                return True
         self._count_cut(keeper)
         return False
+
+    def _enter_next_pool(self) -> bool:
+        """When a model has several pools, the next one may go on with its stream."""
+        tries = self._exchange.tries
+        pool = tries.enter_mid_stream() if tries is not None else None
+        if pool is None:
+            return False
+        self._pool = pool
+        self._continuations = 1
+        return True
 
     def _go_on(self, pick: Pick | None) -> bool:
         """Ask this replica for the rest; whether there was a way."""
@@ -220,7 +234,7 @@ class KeptStream:
         cause = "replayed" if todo.way is Way.REPLAY else "continued"
         exchange.context.meters.stream_continued()
         exchange.context.meters.wasted(cause, request.prompt_tokens + todo.given_tokens)
-        exchange.body = todo.body
+        exchange.body = todo.body if exchange.tries is None else exchange.tries.renamed(todo.body)
         self._way = todo.way
         self.waiting = True
         self._mark_s = 0.0

@@ -10,6 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from steelyard.gateway import answers
+from steelyard.gateway.deadlines import overdue
 from steelyard.model.errors import BadRequest, NoEligibleReplica, UpstreamError
 
 if TYPE_CHECKING:
@@ -28,6 +29,25 @@ def attempt_failed(exchange: "Exchange", error: str) -> None:
         try_elsewhere(exchange)
     else:
         give_up(exchange, UpstreamError(error))
+
+
+def check_deadlines(exchange: "Exchange", now_s: float) -> None:
+    """Called by the sweeper for every exchange: whether anything takes too long."""
+    pool, relay, kept = exchange.pool, exchange.relay, exchange.kept
+    if pool is None or exchange.connecting is not None:
+        return
+    problem = overdue(
+        pool.timeouts,
+        total_s=now_s - exchange.started_s,
+        waited_s=now_s - exchange.last_s,
+        has_head=relay is not None,
+        begun=not exchange.nothing_written and (kept is None or not kept.waiting),
+        client_reads=not exchange.client.transport.get_write_buffer_size(),
+    )
+    if not problem and kept is not None and kept.crawls(now_s):
+        problem = "far slower than the pool's other streams"
+    if problem:
+        timed_out(exchange, problem)
 
 
 def timed_out(exchange: "Exchange", error: str) -> None:
@@ -85,7 +105,9 @@ def try_elsewhere(exchange: "Exchange") -> None:
 
 
 def give_up(exchange: "Exchange", problem: BadRequest | UpstreamError | NoEligibleReplica) -> None:
-    """Tell the client what is wrong."""
+    """Tell the client what is wrong, unless its model has another pool."""
+    if exchange.tries is not None and exchange.tries.gave_up(problem):
+        return
     plan = exchange.plan
     close = exchange.context.draining or not plan.head.keep_alive
     data = answers.error(problem, close=close, extra=exchange.id_line, head_only=plan.is_head)
@@ -93,7 +115,7 @@ def give_up(exchange: "Exchange", problem: BadRequest | UpstreamError | NoEligib
 
 
 def _may_retry(exchange: "Exchange", *, free: bool) -> bool:
-    pool = exchange.plan.pool
+    pool = exchange.pool
     if pool is None or exchange.attempts > pool.max_retries:
         return False
     if free and exchange.free_tries:

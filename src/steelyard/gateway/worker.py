@@ -28,10 +28,12 @@ from steelyard.gateway.answer_head import answer_heads
 from steelyard.gateway.client_connection import ClientConnection
 from steelyard.gateway.context import WorkerContext
 from steelyard.gateway.door import Door
+from steelyard.gateway.forwarding import TrustedProxies
 from steelyard.gateway.keys import KeyRing
 from steelyard.gateway.leaving import QUIET_S, leave
 from steelyard.gateway.meters import Meters
 from steelyard.gateway.pool_policy import pool_policy
+from steelyard.gateway.pool_tries import ModelPools
 from steelyard.gateway.request_plan import plans
 from steelyard.gateway.routes import Pool, Routes
 from steelyard.gateway.tenants import build_tenants
@@ -143,6 +145,8 @@ def build_context(
         upstreams=open_upstreams(configuration, loop),
         access_log=log,
         shows_picks=configuration.pick_header,
+        trusted_proxies=TrustedProxies(configuration.trusted_proxies),
+        model_pools=ModelPools(configuration, pools, rng) if configuration.models else None,
         id_prefix=f"{os.getpid():x}{seed & 0xFFFFFF:06x}-".encode(),
         gate=build_gate(start),
     )

@@ -109,6 +109,10 @@ class FairQueue:
         """A request is served without waiting: it counts all the same."""
         self._order_of(priority).serve(tenant, cost, weight)
 
+    def charge(self, tenant: str, priority: int, amount: float, weight: float = 1.0) -> None:
+        """A request that did not wait cost so much more than was said of it, or less (below 0)."""
+        self._order_of(priority).charge(tenant, amount, weight)
+
     def expected_wait_s(self, tenant: str, priority: int) -> float:
         """How long one more request of a tenant would wait; 0 when nothing is known."""
         counts = self._in_class.get(priority, {})

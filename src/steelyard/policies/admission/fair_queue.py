@@ -113,6 +113,11 @@ class FairQueue:
         """A request that did not wait cost so much more than was said of it, or less (below 0)."""
         self._order_of(priority).charge(tenant, amount, weight)
 
+    @property
+    def tenants_waiting(self) -> int:
+        """Tenants with a request in the queue, once a class."""
+        return sum([len(counts) for counts in self._in_class.values()])
+
     def expected_wait_s(self, tenant: str, priority: int) -> float:
         """How long one more request of a tenant would wait; 0 when nothing is known."""
         counts = self._in_class.get(priority, {})

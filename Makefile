@@ -9,7 +9,7 @@ FUZZ_SECONDS ?= 300
 ENGINE_VENV ?= .venv-engine
 
 .PHONY: help pure demo test lint types arrows sizes unit environment benchmarks clean test-ray test-slurm test-torch
-.PHONY: fuzz test-engine
+.PHONY: fuzz test-engine soak
 
 help:  ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -78,6 +78,11 @@ test-slurm: $(STAMP)  ## The Slurm executor on a real slurmctld and several slur
 test-torch: $(STAMP)  ## The PyTorch example (installs the CPU build beside, 1 GB)
 	test -x .venvs/torch/bin/python || { $(PYTHON) -m venv .venvs/torch && .venvs/torch/bin/pip install --quiet torch==2.13.0 numpy; }
 	STEELYARD_TORCH_PYTHON=$(CURDIR)/.venvs/torch/bin/python $(BIN)/python -m pytest -rA tests/examples/test_training.py
+
+soak: $(COMPILED)  ## Hours of faults: 300 kills, ten minutes of busy processors, a million seeds
+	$(BIN)/python -m tests.harness.controller_kills --kills 300
+	STEELYARD_SATURATED_S=600 $(BIN)/python -m pytest -n 0 --timeout 900 tests/jobs/executors/test_local.py -k busy
+	$(BIN)/python -m steelyard.simulation.jobs_faults --seeds 1000000
 
 benchmarks: $(COMPILED)  ## Measure beside the peers that are installed (see benchmarks/README.md)
 	$(BIN)/python -m benchmarks

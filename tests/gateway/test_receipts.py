@@ -58,8 +58,8 @@ def test_the_header_is_one_harmless_line_whatever_a_replica_is_called() -> None:
 
 
 def test_a_receipt_costs_at_most_a_microsecond() -> None:
-    receipts, count = Receipts(), 20_000
+    receipts, count = Receipts(), 1_000
     note = receipts.note
-    took_s = min(timeit.repeat(lambda: note(b"id", "llm", PICK, 9, 1, 0.5), number=count, repeat=15))
-    # The best of many runs: what else runs on the machine makes some slower, none faster.
+    took_s = min(timeit.repeat(lambda: note(b"id", "llm", PICK, 9, 1, 0.5), number=count, repeat=300))
+    # The best of many short runs: what else runs on the machine makes some slower, none faster.
     assert took_s / count < 1e-6

@@ -101,16 +101,25 @@ def goes_on_elsewhere(service: RunningJobs, kill_node: Callable[[str], None], na
     kill_node(first)
     killed_s = time.monotonic()
 
-    def last_node() -> str:
-        return service.log(job_id).splitlines()[-1].split()[0]
-
-    wait_until(lambda: last_node() != first, timeout_s=60)
+    wait_until(lambda: steps_of(service, job_id)[-1][0] != first, timeout_s=60)
     again_s = time.monotonic() - killed_s
     service.wait_state(job_id, "done", timeout_s=60)
-    counted = [int(line.split()[1]) for line in service.log(job_id).splitlines()]
+    assert_counted_once(service, job_id)
+    assert any("was lost" in each["reason"] for each in service.job(job_id)["timeline"])
+    print(f"\n{name} node killed under the service: running again after {again_s:.1f} s")
+    return again_s
+
+
+def assert_counted_once(service: RunningJobs, job_id: str) -> None:
+    """No step of the job ran twice, and none is missing."""
+    counted = [number for _, number in steps_of(service, job_id)]
     assert counted[-1] == 120
     # Each once, but for the step that the kill may have cut between its record and its line.
     assert len(set(counted)) == len(counted) >= 119
     assert service.became(job_id).count("done") == 1
-    print(f"\n{name} node killed under the service: running again after {again_s:.1f} s")
-    return again_s
+
+
+def steps_of(service: RunningJobs, job_id: str) -> list[tuple[str, int]]:
+    """Node and number of each; the shell also tells of its child that the end of the node ended."""
+    found = [line.split() for line in service.log(job_id).splitlines()]
+    return [(line[0], int(line[1])) for line in found if len(line) == 2]

@@ -76,7 +76,7 @@ class RunningJobs:
         found: dict[str, Any] = self.job(job_id)["task_views"][index]
         return found
 
-    def wait_state(self, job_id: str, state: str, timeout_s: float = 20) -> dict[str, Any]:
+    def wait_state(self, job_id: str, state: str, timeout_s: float = 40) -> dict[str, Any]:
         """Wait until a job is in a state."""
         wait_until(lambda: self.job(job_id)["state"] == state, timeout_s=timeout_s)
         return self.job(job_id)
@@ -127,7 +127,7 @@ def lines(path: Path) -> list[str]:
     return path.read_text().split() if path.exists() else []
 
 
-def eventually(condition: Any, timeout_s: float = 20) -> float:
+def eventually(condition: Any, timeout_s: float = 40) -> float:
     """Wait for a condition; how long it took."""
     began_s = time.monotonic()
     wait_until(condition, timeout_s=timeout_s)

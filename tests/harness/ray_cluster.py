@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+from tests.harness.gangs import free_port
 from tests.harness.processes import wait_until
 
 PYTHON_VARIABLE = "STEELYARD_RAY_PYTHON"
@@ -24,14 +25,13 @@ class RayCluster:
         self._ray = str(Path(python).with_name("ray"))
         self._folder = folder
         self._children: dict[str, subprocess.Popen[bytes]] = {}
-        self._start(
-            "head",
-            "--head",
-            "--port=0",
-            "--num-cpus=0",
-            "--include-dashboard=false",
-            f"--temp-dir={folder}/r",
-        )
+        self._port = free_port()
+        self.start_head()
+
+    def start_head(self) -> None:
+        """Start it, or start it again in the same place."""
+        without = ("--num-cpus=0", "--include-dashboard=false")
+        self._start("head", "--head", f"--port={self._port}", *without, f"--temp-dir={self._folder}/r")
         found = re.search(r"--address='([^']+)'", self._log("head"))
         assert found, self._log("head")
         self.address = found[1]
@@ -72,6 +72,11 @@ class RayCluster:
     def kill_head(self) -> None:
         """The control service of the head."""
         os.kill(self._pid("head", "gcs_server"), signal.SIGKILL)
+
+    def wait_until_ended(self) -> None:
+        """After the loss of the head its raylets give up, and their programs with them."""
+        for child in self._children.values():
+            child.wait(timeout=60)
 
     def stop(self) -> None:
         """End all of it."""

@@ -5,8 +5,8 @@ import sys
 
 import click
 
-from steelyard import __version__
 from steelyard.model.errors import SteelyardError
+from steelyard.version import __version__
 
 VERBS = {
     "serve": ("steelyard.cli.serve", "Balance requests over engines."),
@@ -39,6 +39,7 @@ VERBS = {
         "Try placement and queueing on a cluster's trace.",
     ),
     "replay-log": ("steelyard.cli.replay_log", "Ask what other policies had done with logged traffic."),
+    "plan": ("steelyard.cli.plan", "Find how many replicas a load needs."),
     "demo": ("steelyard.cli.demo", "Watch a fleet, its policies, and an engine that dies."),
 }
 OPERATOR_MISTAKE = 2

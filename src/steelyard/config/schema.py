@@ -26,6 +26,7 @@ from steelyard.config.checks import require_fraction as _require_fraction
 from steelyard.config.checks import require_not_below as _require_not_below
 from steelyard.config.fallback import FallbackOptions, ModelOptions, check_models, check_networks
 from steelyard.model.errors import ConfigError
+from steelyard.policies.prefix_index import LEAST_TABLE_WORDS
 from steelyard.policies.routing.registry import DEFAULT_POLICY
 
 
@@ -268,6 +269,7 @@ class Configuration:
     drain_timeout_s: float = 30.0  # how long requests under way may take after SIGTERM
     old_worker_timeout_s: float = 3600.0  # how long they may take in workers that a reload replaced
     seed: int = 0  # of the policies' chance; 0 takes a fresh one at each start
+    prefix_index_entries: int = 1 << 19  # (block, replica) pairs remembered; a power of two, 8 bytes each
     limits: LimitOptions = field(default_factory=LimitOptions)
     pools: tuple[PoolOptions, ...] = ()  # at least one: [[pools]]
     routes: tuple[RouteOptions, ...] = ()  # [[routes]]; with one pool all paths lead to it
@@ -295,6 +297,12 @@ class Configuration:
             "tls.client_ca_file, or keep it on 127.0.0.1",
         )
         check_tenants(self.tenants, self.keys)
+        entries = self.prefix_index_entries
+        _require(
+            LEAST_TABLE_WORDS <= entries <= 1 << 27 and not entries & (entries - 1),
+            f"prefix_index_entries is {entries}: it must be a power of two, {LEAST_TABLE_WORDS:,} to 2^27; "
+            "eight for each block of 256 tokens that the fleet's caches hold is plenty",
+        )
         _require(1 <= self.workers <= 64, f"workers is {self.workers}: it must be 1 to 64")
         _require(
             bool(self.pools),

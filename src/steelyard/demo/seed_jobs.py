@@ -187,7 +187,7 @@ class SeedDemo:
             # The first to leave a hot node; its data is on two, as the article has it run there.
             table |= {"nodes": ["D", "E"], "priority": -1}
         if task.name == "T5":
-            table |= {"nodes": ["A", "B"], "backup": "B", "priority": 1}  # critical: its data is on both
+            table |= {"nodes": ["A"], "backup": "B", "priority": 1}  # critical: its data is on A, a copy on B
         self.jobs[task.name] = client.submit(from_table(table, Path.cwd()), task.name)
 
     def _watch(self, client: JobsClient, seconds: float) -> None:

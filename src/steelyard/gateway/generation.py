@@ -20,6 +20,7 @@ from steelyard.gateway.tenants import subjects
 from steelyard.gateway.tls import EngineLink
 from steelyard.gateway.worker_start import WorkerStart, encode
 from steelyard.model.fleet import Replica
+from steelyard.policies.prefix_index import PrefixIndex
 from steelyard.runtime.limit_page import LimitPage, SlotTable
 from steelyard.runtime.page import LEDGER_COLUMNS, MAX_SLOTS, SharedPage
 from steelyard.runtime.workers import Process, RowPool, Workers
@@ -43,7 +44,9 @@ class Generation:
         self.number = number
         self.configuration = configuration
         # Two rows a worker (it and its successor), and one for the load that older generations still have.
-        self.page = SharedPage.create(2 * configuration.workers + 1)
+        entries = configuration.prefix_index_entries
+        self.page = SharedPage.create(2 * configuration.workers + 1, PrefixIndex.bytes_needed(entries))
+        self._prefixes = PrefixIndex(self.page.index_memory, entries)
         for row in range(configuration.workers, self.page.workers):
             self.page.set_in_use(row, False)
         self.rows = fleet_table.rows_of(configuration)
@@ -100,6 +103,10 @@ class Generation:
         self._probing.append(asyncio.create_task(self._publish_loads()))
 
     def _learn(self, before: "Generation") -> None:
+        if _names(self.rows) == _names(before.rows) and len(self.page.index_memory) == len(
+            before.page.index_memory
+        ):
+            self.page.index_memory[:] = before.page.index_memory  # slot for slot the same replicas
         known = {row.replica.replica_id: row for row in before.rows if row.replica is not None}
         pools = before.configuration.pools
         asked = {each.name for pool in pools for each in pool.replicas if not each.models}
@@ -131,6 +138,9 @@ class Generation:
     async def _probe(self, probe: Probe) -> None:
         while True:
             if await probe.run_once():
+                if probe.row.state is ReplicaState.UNHEALTHY:
+                    # It probably starts anew, with an empty cache; if not, its cache is learned again.
+                    self._prefixes.forget(self.rows.index(probe.row))
                 self.publish()
             await asyncio.sleep(probe.options.interval_s)
 
@@ -200,6 +210,10 @@ class Generation:
                 self.publish()
                 return probe
         return None
+
+
+def _names(rows: list[fleet_table.Row]) -> list[str]:
+    return [row.replica.replica_id if row.replica is not None else "" for row in rows]
 
 
 def _probe_of(row: fleet_table.Row, replica: Replica, pool: PoolOptions) -> Probe:

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 
-from steelyard import __version__
 from steelyard.cluster.membership import ReplicaState
 from steelyard.gateway import meters
 from steelyard.gateway.fleet_table import Row
 from steelyard.runtime.page import MAX_SLOTS, SharedPage
+from steelyard.version import __version__
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 _PLAIN_HELP = {

@@ -43,6 +43,7 @@ from steelyard.gateway.worker_answers import WorkerAnswers
 from steelyard.gateway.worker_start import WorkerStart, decode
 from steelyard.model.errors import ConfigError
 from steelyard.policies.failure.outlier import OutlierDetector
+from steelyard.policies.prefix_index import PrefixIndex
 from steelyard.policies.routing.prefix_ttft import PrefixTtft
 from steelyard.routing.router import RoutedPool, Router
 from steelyard.runtime.limit_page import LimitPage
@@ -67,12 +68,15 @@ def open_upstreams(configuration: Configuration, loop: asyncio.AbstractEventLoop
     ]
 
 
-def build_pools(configuration: Configuration, rng: random.Random) -> tuple[dict[str, Pool], list[RoutedPool]]:
+def build_pools(
+    configuration: Configuration, rng: random.Random, page: SharedPage
+) -> tuple[dict[str, Pool], list[RoutedPool]]:
     """The pools as requests find them, and as the router sees them."""
+    prefixes = PrefixIndex(page.index_memory, configuration.prefix_index_entries)
     pools: dict[str, Pool] = {}
     routed: list[RoutedPool] = []
     for index, options in enumerate(configuration.pools):
-        policy = pool_policy(options, rng)
+        policy = pool_policy(options, rng, prefixes)
         pools[options.name] = Pool.of(options, policy, index, asks_keys=bool(configuration.keys.file))
         outliers = OutlierDetector(
             **{name: getattr(options.outlier, name) for name in options.outlier.__slots__}
@@ -127,7 +131,7 @@ def build_context(
     read = page.read_fleet()
     if read is not None:
         fleet_table.apply(read[1], membership)
-    pools, routed = build_pools(configuration, rng)
+    pools, routed = build_pools(configuration, rng, page)
 
     def soon(publish: Callable[[], None]) -> object:
         return loop.call_later(PUBLISH_S, publish)

@@ -95,6 +95,7 @@ class JobsService:
         self._base_s = journal.now_s - time.monotonic()
         self._dirty = True
         self._next_plan_s = 0.0
+        self._may_plan_s = 0.0
         self._next_renewal_s = 0.0
         self.turns = 0
 
@@ -135,7 +136,7 @@ class JobsService:
         self._step(batch, TimePassed())
         self._settle(batch)
         now_s = self.now_s()
-        if going and (self._dirty or now_s >= self._next_plan_s):
+        if going and now_s >= (self._may_plan_s if self._dirty else self._next_plan_s):
             self._plan(now_s)
         return going
 
@@ -146,7 +147,7 @@ class JobsService:
 
     def _take_in(self, batch: _Batch) -> bool:
         try:
-            item = self.inbox.get(timeout=0.0 if self._dirty else TURN_S)
+            item = self.inbox.get(timeout=self._patience_s())
             for _ in range(MAX_BATCH):
                 if item is None:
                     return False
@@ -159,6 +160,9 @@ class JobsService:
         except queue.Empty:
             pass
         return True
+
+    def _patience_s(self) -> float:
+        return min(TURN_S, max(0.0, self._may_plan_s - self.now_s())) if self._dirty else TURN_S
 
     def _consider(self, batch: _Batch, request: Request) -> None:
         """A person's order; what cannot be followed is answered with its sentence."""
@@ -261,6 +265,7 @@ class JobsService:
         self._settle(batch)
         # A long round must not keep the service from answering: at most half of its time goes to plans.
         took_s = time.monotonic() - began_s
+        self._may_plan_s = self.now_s() + took_s
         self._next_plan_s = self.now_s() + max(PLAN_INTERVAL_S, took_s)
 
     def _with_port(self, event: Event) -> Event:

@@ -140,7 +140,7 @@ def _specified(written: JobTable, base: Path, default_name: str) -> JobSpecifica
     command = command_of(written.command)
     specification = JobSpecification(
         command=command,
-        name=written.name or default_name or Path(command[0]).name,
+        name=written.name or default_name or Path("".join(command[:1])).name,
         user=_user(),
         tenant=written.tenant,
         environment={name: _as_text(value) for name, value in written.environment.items()},

@@ -12,6 +12,7 @@ from steelyard.model.resources import RESOURCE_NAMES
 
 View = dict[str, Any]
 
+EXPLAINED = 20  # tasks of a job whose waiting is looked into: each costs a trial on the node table
 # A job is what its liveliest task is.
 _LIVELIEST = (
     TaskState.RUNNING,
@@ -54,9 +55,10 @@ def job_row(service: JobsService, job: JobRecord) -> View:
     }
 
 
-def task_view(service: JobsService, task: TaskRecord) -> View:
+def task_view(service: JobsService, task: TaskRecord, explained: bool = True) -> View:
     """One task, with why it waits."""
-    wait = service.planning.wait_of(task) if task.state is TaskState.QUEUED else None
+    asks = explained and task.state is TaskState.QUEUED
+    wait = service.planning.wait_of(task, service.now_s()) if asks else None
     view: View = {
         "task": task.task_id,
         "state": str(task.state),
@@ -100,7 +102,7 @@ def job_view(service: JobsService, job: JobRecord) -> View:
         "after": list(wanted.after),
         "backup": wanted.backup_node_id,
         "demand": {name: getattr(wanted.demand, name) for name in RESOURCE_NAMES},
-        "task_views": [task_view(service, task) for task in tasks[:1000]],
+        "task_views": [task_view(service, task, at < EXPLAINED) for at, task in enumerate(tasks[:1000])],
         "timeline": [
             {
                 "wall_s": wall_s,

@@ -79,9 +79,14 @@ class PrefillSpeed:
         self.start_s = max((all_s - self.token_s * all_tokens) / count, LEAST_S)
 
     def heard_answer(self, total_s: float, output_tokens: int) -> None:
-        """An answer of so many tokens took so long; short ones say little of a step."""
+        """An answer of so many tokens took so long; short ones say little of a step.
+
+        The quickest ones say what a step is when no prompt is worked on beside: believed soon when they are
+        quicker than thought, and hardly when not: a busy day must not pass for a slow engine.
+        """
         if output_tokens >= LONG_ANSWER:
-            self.step_s += (min(max(total_s / output_tokens, LEAST_S), 1.0) - self.step_s) * (1 - OWN_KEPT)
+            gap_s = min(max(total_s / output_tokens, LEAST_S), 1.0) - self.step_s
+            self.step_s += gap_s * (0.05 if gap_s < 0.0 else 2e-5)
 
     def _weigh(self, slot: int, weight: float) -> None:
         doubt_s = DOUBT * self._sums[2] / self._sums[0]

@@ -20,15 +20,15 @@ DEFAULT_CAPACITY_BLOCKS: Final = 4096
 TABLE_WORDS: Final = 1 << 19
 MAX_SLOTS: Final = 1024
 
-_LEAST_TABLE_WORDS: Final = 1 << 17  # below, the place and the tag would not cover the whole hash
+LEAST_TABLE_WORDS: Final = 1 << 17  # below, the place and the tag would not cover the whole hash
 _EPOCHS: Final = 64
 _ROW: Final = 8 + _EPOCHS
-_EPOCH, _LIVE, _TOUCHED, _CAPACITY, _FACTOR, _HEAD, _LOST = range(7)
+_EPOCH, _LIVE, _SENT, _FACTOR, _HEAD, _LOST = range(6)
 _COUNTS: Final = 8
 _WORD: Final = 8
 _LOW: Final = 0xFFFF
 _ALL_BITS: Final = (1 << 64) - 1
-_GOLDEN: Final = 0x9E3779B97F4A7C15
+_SALT: Final = 0xC2B2AE3D27D4EB4F
 _HOME_SALT: Final = 0xD6E8FEB86659FD93
 _UNIT: Final = 1024  # learned factors are whole numbers of this
 _LOSSES: Final = 3  # prompts in a row of which nothing was left before a replica counts as restarted
@@ -43,9 +43,9 @@ class PrefixIndex:
     __slots__ = ("_home_mask", "_homes", "_mask", "_rows", "_salts", "_table", "memory")
 
     def __init__(self, memory: memoryview | None = None, table_words: int = TABLE_WORDS) -> None:
-        if table_words < _LEAST_TABLE_WORDS or table_words & (table_words - 1):
+        if table_words < LEAST_TABLE_WORDS or table_words & (table_words - 1):
             raise ValueError(
-                f"table_words is {table_words}: it must be a power of two, {_LEAST_TABLE_WORDS} or more"
+                f"table_words is {table_words}: it must be a power of two, {LEAST_TABLE_WORDS} or more"
             )
         if memory is None:
             memory = memoryview(bytearray(self.bytes_needed(table_words)))
@@ -57,7 +57,7 @@ class PrefixIndex:
         self._homes = words[MAX_SLOTS * _ROW + table_words : MAX_SLOTS * _ROW + table_words + home_words]
         self._mask = table_words - 2  # even: the first place of a pair
         self._home_mask = home_words - 1
-        self._salts = [(slot + 1) * _GOLDEN & _ALL_BITS for slot in range(MAX_SLOTS)]
+        self._salts = [(slot + 1) * _SALT & _ALL_BITS for slot in range(MAX_SLOTS)]
 
     @staticmethod
     def bytes_needed(table_words: int = TABLE_WORDS) -> int:
@@ -150,8 +150,10 @@ class PrefixIndex:
             at = key & mask
             table[at + 1] = table[at]
             table[at] = key ^ now
-        touched += len(hashes) - known
+        fresh = len(hashes) - known
+        touched += fresh
         if touched:
+            rows[base + _SENT] += fresh
             place = base + _COUNTS + (now & 63)
             rows[place] = total = rows[place] + touched
             capacity = capacity_blocks * (rows[base + _FACTOR] or _UNIT) // _UNIT
@@ -235,6 +237,10 @@ class PrefixIndex:
         rows[base + _LOST] = 0
         if cached_tokens > 1.5 * believed_tokens + 2 * block_tokens:
             rows[base + _FACTOR] = min(4 * _UNIT, factor + factor // 64)
+
+    def turned_over(self, slot: int) -> int:
+        """Blocks that a replica was sent and did not hold, since the beginning."""
+        return self._rows[slot * _ROW + _SENT]
 
     def head_us(self, slot: int) -> int:
         """When a replica's work on the prompt at the head of its queue began: see `prefix_ttft`."""

@@ -1,12 +1,13 @@
 """One page of memory shared by the supervisor and its workers; they share memory, not messages.
 
-Regions, each with one writer, so that nothing is locked:
+Regions, each with one writer or safe with many, so that nothing is locked:
 
 - the fleet table, written by the supervisor under a sequence number (odd while it writes; a reader that saw
   it change reads again);
 - a ledger row a worker: what it has in flight on each replica;
 - a counter row a worker: what it has served. Rows outlive their worker, so totals never fall;
-- the question board: what the supervisor asks, and a place a worker for its answer (`questions`).
+- the question board: what the supervisor asks, and a place a worker for its answer (`questions`);
+- the prefix index, which all write: each word is right or costs a cache miss (`policies.prefix_index`).
 
 The memory is an anonymous file whose descriptor workers inherit. Words are 64-bit and aligned, so each is
 read and written whole.
@@ -40,19 +41,20 @@ class SharedPage:
         self._ledger_at = _HEADER_BYTES + FLEET_BYTES
         self._counters_at = self._ledger_at + ledger_bytes
         self._board_at = self._counters_at + workers * COUNTERS * _WORD
-        self._map = mmap.mmap(descriptor, self._board_at + board_bytes(workers))
+        self._index_at = self._board_at + board_bytes(workers)
+        self._map = mmap.mmap(descriptor, os.fstat(descriptor).st_size)
         self._bytes = memoryview(self._map)
         self._header = self._bytes[:_HEADER_BYTES].cast("q")
 
     @classmethod
-    def create(cls, workers: int) -> "SharedPage":
-        """Make a new page with so many rows, all zeros. Raises ValueError for too many."""
+    def create(cls, workers: int, index_bytes: int = 0) -> "SharedPage":
+        """Make a new page with so many rows and an index, all zeros. Raises ValueError for too many."""
         if not 1 <= workers <= MAX_ROWS:
             raise ValueError(f"a page of {workers} rows: it must be 1 to {MAX_ROWS}")
         descriptor = os.memfd_create("steelyard", os.MFD_CLOEXEC)
         words = LEDGER_COLUMNS * MAX_SLOTS + COUNTERS
         size = _HEADER_BYTES + FLEET_BYTES + workers * words * _WORD + board_bytes(workers)
-        os.ftruncate(descriptor, size)
+        os.ftruncate(descriptor, size + index_bytes)
         return cls(descriptor, workers)
 
     def publish_fleet(self, table: bytes) -> None:
@@ -105,8 +107,12 @@ class SharedPage:
 
     def question_board(self) -> QuestionBoard:
         """Where the supervisor asks and workers answer."""
-        end = self._board_at + board_bytes(self.workers)
-        return QuestionBoard(self._bytes[self._board_at : end], self.workers)
+        return QuestionBoard(self._bytes[self._board_at : self._index_at], self.workers)
+
+    @property
+    def index_memory(self) -> memoryview:
+        """Where the prefix index lies; empty when the page was made without."""
+        return self._bytes[self._index_at :]
 
     def counter_row(self, worker: int) -> memoryview:
         """A worker's counters."""

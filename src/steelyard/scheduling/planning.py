@@ -7,6 +7,7 @@ Cost: one change touches one unit; a round is the planner's.
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from steelyard.cluster.node_table import NodeTable
 from steelyard.model.controller_event import Event, MoveOrdered, Placed, Preempted
@@ -15,7 +16,9 @@ from steelyard.model.job import RunningJob
 from steelyard.model.job_record import Seat, TaskRecord, TaskState
 from steelyard.model.node import Node
 from steelyard.model.placement_policy import Placement, Refusal
+from steelyard.policies.history import DurationHistory, NodeHistory
 from steelyard.scheduling.controller_state import ControllerState
+from steelyard.scheduling.explanation import explain
 from steelyard.scheduling.memory import RoundMemory
 from steelyard.scheduling.options import PlanOptions
 from steelyard.scheduling.plan import Plan, Start, Wait
@@ -28,14 +31,18 @@ class Planning:
     """One controller's planner."""
 
     def __init__(self, state: ControllerState, options: PlanOptions) -> None:
-        self.options = options
+        # What ended teaches how long its like will take, and on which node its like is slow (seed, 4.3).
+        # It is learned anew from the records at each start, so it needs no store of its own.
+        self.durations = DurationHistory()
+        self.slowness = NodeHistory()
+        self.options = replace(options, slow_nodes=lambda job: self.slowness.slow_nodes(job.user, job.name))
         self.table = NodeTable()
         self.queue = JobQueue(options.ordering)
         self.memory = RoundMemory()
         self.last = Plan()
         self._state = state
         self._running: dict[str, RunningJob] = {}
-        self.follow(state.tasks.values())
+        self.follow(sorted(state.tasks.values(), key=lambda task: task.since_s))
 
     # --- what changed -------------------------------------------------------------------------------------
 
@@ -43,6 +50,7 @@ class Planning:
         """Take in changed tasks."""
         units: dict[str, None] = {}
         for task in tasks:
+            self._learn(task)
             self._reserve(task)
             units[unit_of(self._state, task)] = None
             job = self._state.jobs[task.job_id]
@@ -50,6 +58,16 @@ class Planning:
                 units |= dict.fromkeys(self._neighbours(task))
         for unit in units:
             self._refresh(unit)
+
+    def _learn(self, task: TaskRecord) -> None:
+        """Take in how long a task ran that is done; of a gang, the first member speaks for all."""
+        wanted = self._state.jobs[task.job_id].specification
+        if task.state is not TaskState.DONE or task.is_reduce or (wanted.gang and task.index):
+            return
+        self.durations.observe(wanted.user, wanted.name, wanted.demand.gpus, task.ran_s, task.since_s)
+        held = self.table.reservations.get(task.task_id)
+        if held is not None:
+            self.slowness.observe(wanted.user, wanted.name, held.node_id, task.ran_s)
 
     def _neighbours(self, task: TaskRecord) -> Iterable[str]:
         """Units whose turn may have come by this change: of its own job, and of jobs that wait for it."""
@@ -69,11 +87,11 @@ class Planning:
         if unit in self.queue:
             self.queue.remove(unit)
         self._running.pop(unit, None)
-        queued = queued_unit(self._state, unit, self.table)
+        queued = queued_unit(self._state, unit, self.table, self.durations)
         if queued is not None:
             self.queue.add(queued)
             return
-        running = running_unit(self._state, unit, self.table)
+        running = running_unit(self._state, unit, self.table, self.durations)
         if running is not None:
             self._running[unit] = running
 
@@ -115,12 +133,18 @@ class Planning:
 
     def judge_nodes(self) -> None:
         """Take in which nodes may be given tasks."""
-        table = self.table
+        table, changed = self.table, False
         for node_id, row in table.row_of.items():
             decided = self._state.node(node_id)
             reason = "lost" if decided.lost else decided.cordoned
             if table.usable[row] == bool(reason):
                 table.set_usable(node_id, not reason, reason)
+                changed = True
+        if changed:
+            # Those that name their nodes may go to their backup now, or may not any more.
+            jobs = self._state.jobs
+            queued = [self._state.tasks[name] for name in self._state.by_state[TaskState.QUEUED]]
+            self.follow([task for task in queued if jobs[task.job_id].specification.nodes])
 
     def measure(self, node_id: str, used_fractions: Mapping[str, float]) -> None:
         """Take in a node's measured load."""
@@ -188,13 +212,17 @@ class Planning:
             raise BadRequest(f"task {task.task_id} cannot go to {node_id}: {found.sentence}", http_status=409)
         return Seat(found.node_id, found.devices)
 
-    def wait_of(self, task: TaskRecord) -> Wait | None:
-        """Why a queued task waits, by the last round; None for one that does not."""
+    def wait_of(self, task: TaskRecord, now_s: float) -> Wait | None:
+        """Why a queued task waits, looked at now; None for one that does not."""
         blocked = self._state.what_blocks(task)
         if blocked:
             return Wait(reason="dependency", sentence=blocked)
         unit = unit_of(self._state, task)
-        return self.last.wait_of(unit) if unit in self.queue else None
+        if unit not in self.queue:
+            return None
+        behind = self.last.head if self.last.head != unit else ""
+        job, running = self.queue.jobs[unit], self._running.values()
+        return explain(job, running, self.table, self.options, now_s, behind)
 
 
 def _place(seat: Seat) -> tuple[str, tuple[int, ...]]:

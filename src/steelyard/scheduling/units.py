@@ -3,7 +3,9 @@
 from steelyard.cluster.node_table import NodeTable
 from steelyard.model.job import QueuedJob, RunningJob
 from steelyard.model.job_record import JobRecord, TaskRecord, TaskState
+from steelyard.model.job_specification import JobSpecification
 from steelyard.model.placement_policy import Claim, Placement
+from steelyard.policies.history import DurationHistory
 from steelyard.scheduling.controller_state import ControllerState
 
 TARGET_SUFFIX = ">"
@@ -31,6 +33,8 @@ def claim_of(
     job = state.jobs[task.job_id]
     wanted = job.specification
     nodes = (only_node_id,) if only_node_id else wanted.nodes
+    if nodes == wanted.nodes and nodes and not any(map(state.takes_tasks, nodes)) and wanted.backup_node_id:
+        nodes += (wanted.backup_node_id,)  # this is what a backup is declared for
     forbidden = (*wanted.forbidden_nodes, *task.refused_by)
     labels = dict(wanted.node_labels)
     if len(nodes) == 1:
@@ -54,7 +58,9 @@ def claim_of(
     )
 
 
-def queued_unit(state: ControllerState, unit: str, table: NodeTable) -> QueuedJob | None:
+def queued_unit(
+    state: ControllerState, unit: str, table: NodeTable, history: DurationHistory
+) -> QueuedJob | None:
     """The unit as one that waits; None when it does not, or must not be planned yet."""
     tasks = tasks_of_unit(state, unit)
     # A gang that was interrupted when some had finished starts again with all of them.
@@ -67,7 +73,7 @@ def queued_unit(state: ControllerState, unit: str, table: NodeTable) -> QueuedJo
     job = state.jobs[tasks[0].job_id]
     if job.specification.max_parallel and not _has_turn(state, job, tasks[0]):
         return None
-    return _as_queued(job, tasks, tuple(claim_of(state, task, table) for task in tasks))
+    return _as_queued(job, tasks, tuple(claim_of(state, task, table) for task in tasks), history)
 
 
 def _has_turn(state: ControllerState, job: JobRecord, task: TaskRecord) -> bool:
@@ -81,11 +87,14 @@ def _has_turn(state: ControllerState, job: JobRecord, task: TaskRecord) -> bool:
     return busy + waiting_before < job.specification.max_parallel
 
 
-def _as_queued(job: JobRecord, tasks: list[TaskRecord], claims: tuple[Claim, ...]) -> QueuedJob:
+def _as_queued(
+    job: JobRecord, tasks: list[TaskRecord], claims: tuple[Claim, ...], history: DurationHistory
+) -> QueuedJob:
     wanted = job.specification
     width = wanted.demand.gpus or wanted.demand.cpu_cores
     ran_s = max(task.ran_s for task in tasks)
-    expected_s = wanted.expected_time_s or None
+    # Work before a stop is kept by its checkpoint: it is expected to need only the rest.
+    expected_s, late_s = _expected(wanted, ran_s, history)
     return QueuedJob(
         job_id=job.job_id if wanted.gang and not tasks[0].is_reduce else tasks[0].task_id,
         claims=claims,
@@ -95,8 +104,8 @@ def _as_queued(job: JobRecord, tasks: list[TaskRecord], claims: tuple[Claim, ...
         priority=wanted.priority,
         submitted_s=job.submitted_s,
         deadline_s=job.submitted_s + wanted.deadline_s if wanted.deadline_s is not None else None,
-        # Work before a stop is kept by its checkpoint: it is expected to need only the rest.
-        expected_time_s=max(0.05 * expected_s, expected_s - ran_s) if expected_s else None,
+        expected_time_s=expected_s,
+        expected_late_s=late_s,
         attained_gpu_s=ran_s * width * len(tasks),
         preemptible=wanted.preemptible,
         checkpoint_cost_s=wanted.checkpoint_cost_s,
@@ -106,7 +115,19 @@ def _as_queued(job: JobRecord, tasks: list[TaskRecord], claims: tuple[Claim, ...
     )
 
 
-def running_unit(state: ControllerState, unit: str, table: NodeTable) -> RunningJob | None:
+def _expected(
+    wanted: JobSpecification, ran_s: float, history: DurationHistory
+) -> tuple[float | None, float | None]:
+    """How long it will still run, and most likely at most: as a person says, else as others like it ran."""
+    if wanted.expected_time_s:
+        return max(0.05 * wanted.expected_time_s, wanted.expected_time_s - ran_s), None
+    learned = history.predict(wanted.user, wanted.name, wanted.demand.gpus, ran_s)
+    return (learned.expected_s, learned.late_s) if learned.samples else (None, None)
+
+
+def running_unit(
+    state: ControllerState, unit: str, table: NodeTable, history: DurationHistory
+) -> RunningJob | None:
     """The unit as one that holds places; None when it holds none that the table knows of."""
     tasks = [task for task in tasks_of_unit(state, unit) if task.holds_a_place]
     held = {
@@ -120,7 +141,7 @@ def running_unit(state: ControllerState, unit: str, table: NodeTable) -> Running
     leaving = any(task.state in (TaskState.STOPPING, TaskState.MOVING) for task in tasks)
     moved = [task.moved_s for task in tasks if task.moved_s is not None]
     return RunningJob(
-        job=_as_queued(state.jobs[tasks[0].job_id], tasks, claims),
+        job=_as_queued(state.jobs[tasks[0].job_id], tasks, claims, history),
         placements=held,
         started_s=min(task.started_s if task.started_s is not None else task.since_s for task in tasks),
         moved_s=max(moved, default=None),

@@ -21,6 +21,7 @@ class Running:
     ends_s: float
     exit_code: int
     stopping: bool = False
+    told_at_s: float = -10.0
 
 
 class Violation(AssertionError):
@@ -46,7 +47,6 @@ class Agent:
     running: dict[Attempt, Running] = field(default_factory=dict)
     interrupted: list[Attempt] = field(default_factory=list)
     session: int = 0
-    obeys_repeated_orders: bool = False
 
     def die(self) -> None:
         """The machine is gone, with all that ran."""
@@ -72,9 +72,9 @@ class Agent:
         """An order to start."""
         if not self._obeys(session) or now_s >= self.lease_until_s:
             return
-        if epoch <= self.seen.get(task_id, 0) and not self.obeys_repeated_orders:
+        if epoch <= self.seen.get(task_id, 0):
             return
-        if (task_id, epoch) in self.started and not self.obeys_repeated_orders:
+        if (task_id, epoch) in self.started:
             raise Violation(f"attempt {task_id}@{epoch} started twice")
         if task_id in self.world:
             raise Violation(
@@ -146,7 +146,10 @@ class Agent:
                 self._leave((task_id, epoch))
                 self.ended[task_id, epoch] = ("lost", task_id, epoch)
         tell(("alive", now_s))
-        for task_id, epoch in self.running:
-            tell(("started", task_id, epoch))
+        for (task_id, epoch), process in self.running.items():
+            # Not only once, since it may be lost; not always, since it seldom is.
+            if process.told_at_s + 1.5 <= now_s:
+                process.told_at_s = now_s
+                tell(("started", task_id, epoch))
         for event in self.ended.values():
             tell(event)

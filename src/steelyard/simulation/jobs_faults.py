@@ -32,7 +32,7 @@ from steelyard.simulation.jobs_world import TURN_S, Controller, Dies, World
 
 Value = TypeVar("Value")
 
-STORM_S = 60.0
+STORM_S = 40.0
 CALM_S = 400.0
 HALF_PLACED_LIMIT_S = 45.0
 
@@ -122,7 +122,7 @@ class Run:
                         return
             self.world.at(1.0 + self.rng.random(), ask)
 
-        self.world.at(self.rng.random() * 20.0, ask)
+        self.world.at(self.rng.random() * 15.0, ask)
 
     def _guarded(self, action: Callable[[], Value]) -> Value | None:
         try:

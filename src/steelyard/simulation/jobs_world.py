@@ -180,6 +180,8 @@ class Controller:
         changes += [self.step(event) for event in self.verdicts()]
         changes.append(self.step(TimePassed()))
         self.commit(changes)
+        if not len(self.planning.queue):
+            return
         planned = []
         for event in self.planning.round(self.world.now_s):
             try:

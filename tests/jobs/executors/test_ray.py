@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from tests.harness.attempts import (
+    COUNT_IN_SHELL,
+    assert_counted_once,
     events_until,
     goes_on_elsewhere,
     has,
@@ -18,10 +20,12 @@ from tests.harness.attempts import (
     step,
 )
 from tests.harness.jobs import RunningJobs
+from tests.harness.processes import wait_until
 from tests.harness.ray_cluster import PYTHON_VARIABLE, RayCluster, ray_cluster
 
-from steelyard.jobs.executor import Attempt, EventKind, ExecutorError, Liveness
+from steelyard.jobs.executor import EventKind, ExecutorError, Liveness
 from steelyard.jobs.executors.ray import RayExecutor
+from steelyard.runtime.process_identity import carrying
 
 pytestmark = [
     pytest.mark.skipif(
@@ -129,40 +133,45 @@ def test_a_dead_node_is_noticed_fenced_and_its_task_goes_on_elsewhere_within_ten
     events_until(executor, has(EventKind.ENDED, second.attempt))
 
 
-def test_the_service_runs_a_job_through_the_death_of_its_node(cluster: RayCluster, tmp_path: Path) -> None:
-    cluster.add_node("d")
-    service = RunningJobs(tmp_path / "state", "--executor", "ray", "--address", cluster.address)
-    service.start()
-    try:
-        assert goes_on_elsewhere(service, cluster.kill_raylet, "Ray") <= 10
-    finally:
-        service.end()
+def test_the_service_runs_a_job_through_the_death_of_its_node(tmp_path: Path) -> None:
+    with ray_cluster("a", "b") as cluster:
+        service = RunningJobs(tmp_path / "state", "--executor", "ray", "--address", cluster.address)
+        service.start()
+        try:
+            assert goes_on_elsewhere(service, cluster.kill_raylet, "Ray") <= 10
+            left = service.submit(COUNT_IN_SHELL)
+            wait_until(lambda: bool(service.log(left)))
+            service.client.ask("down", grace_s=2.0)
+            assert service.process is not None
+            assert service.process.wait(timeout=30) == 0
+            assert carrying("STEELYARD_ATTEMPT", f"{left}.0@1") == []
+        finally:
+            service.end()
 
 
-def test_a_lost_head_ends_all_tasks_for_certain(tmp_path: Path) -> None:
-    with ray_cluster("a") as lost:
-        executor = RayExecutor(lost.address, 1, python=os.environ[PYTHON_VARIABLE])
-        executor.reattach([])
-        executor.start(order(tmp_path, "a", 1))
-        events_until(executor, lambda _: step(tmp_path) > 20)
-        lost.kill_head()
-        killed_s = time.monotonic()
-        events_until(executor, lambda _: not executor.head_answers, 30.0)
-        events_until(executor, lambda _: executor.witness("a") is Liveness.DEAD, 60.0)
-        assert executor.fence("a")
-        print(f"\nRay head loss: the node is dead for certain after {time.monotonic() - killed_s:.1f} s")
-        assert not is_alive(tmp_path, 1)
-        executor.close()
-    with ray_cluster("a") as again:
-        executor = RayExecutor(again.address, 2, python=os.environ[PYTHON_VARIABLE])
-        executor.reattach([])
-        reached = step(tmp_path)
-        executor.start(order(tmp_path, "a", 2))
-        events_until(executor, lambda _: step(tmp_path) > reached)
-        assert (tmp_path / "log-2").read_text() == f"from {reached}\n"
-        executor.stop(Attempt(task_id="t", epoch=2), 1.0)
-        events_until(executor, has(EventKind.ENDED, Attempt(task_id="t", epoch=2)))
-        executor.close()
+def test_row_17_a_lost_head_ends_all_for_certain_and_the_job_goes_on_once_there_is_a_new_one(
+    tmp_path: Path,
+) -> None:
+    with ray_cluster("a") as cluster:
+        service = RunningJobs(tmp_path / "state", "--executor", "ray", "--address", cluster.address)
+        service.start()
+        try:
+            job_id = service.submit(COUNT_IN_SHELL)
+            wait_until(lambda: len(service.log(job_id).splitlines()) > 20, timeout_s=30)
+            cluster.kill_head()
+            killed_s = time.monotonic()
+            wait_until(lambda: service.job(job_id)["state"] == "queued", timeout_s=60)
+            print(f"\nRay head lost: the job is marked after {time.monotonic() - killed_s:.1f} s")
+            assert "node a was lost" in service.job(job_id)["timeline"][-1]["reason"]
+            cluster.wait_until_ended()
+            cluster.start_head()
+            cluster.add_node("a")
+            began_s = time.monotonic()
+            service.wait_state(job_id, "done", timeout_s=60)
+            print(f"Ray head back: the job is done {time.monotonic() - began_s:.1f} s after its node")
+            assert_counted_once(service, job_id)
+        finally:
+            service.end()
 
 
 def test_no_ray_is_one_clear_sentence(cluster: RayCluster, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ closed or a process that is gone says more than missing signs of life do.
 """
 
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -72,6 +71,7 @@ class LocalExecutor:
         self._reports: dict[str, NodeReport] = {}
         self._died_at_s: dict[str, float] = {}
         self._next_try_s = 0.0
+        self._children: list[int] = []
         self.fenced_by: int | None = None
 
     # --- the agents ---------------------------------------------------------------------------------------
@@ -83,16 +83,21 @@ class LocalExecutor:
         folder = self._node_folder(node.name)
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / DECLARATION_NAME, msgspec.json.encode(node))
-        with (folder / "agent.log").open("ab") as log:
-            # Its own session: the end of a terminal or of the controller is not its end.
-            subprocess.Popen(
+        with (folder / "agent.log").open("ab") as log, Path(os.devnull).open("rb") as nothing:
+            # Its own session: the end of a terminal or of the controller is not its end. Not `subprocess`,
+            # whose objects want to be waited for: an agent is to outlive us.
+            pid = os.posix_spawn(
+                sys.executable,
                 [sys.executable, "-m", AGENT_MODULE, str(folder)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+                os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+                file_actions=[
+                    (os.POSIX_SPAWN_DUP2, nothing.fileno(), 0),
+                    (os.POSIX_SPAWN_DUP2, log.fileno(), 1),
+                    (os.POSIX_SPAWN_DUP2, log.fileno(), 2),
+                ],
+                setsid=True,
             )
+        self._children.append(pid)
 
     def _agent(self, name: str) -> ProcessIdentity | None:
         with suppress(OSError, msgspec.DecodeError):
@@ -128,7 +133,18 @@ class LocalExecutor:
         self._died_at_s.pop(name, None)
         return True
 
+    def _reap(self) -> None:
+        """Take note of agents of ours that ended."""
+        for pid in [*self._children]:
+            try:
+                ended = os.waitpid(pid, os.WNOHANG)[0] == pid
+            except ChildProcessError:
+                ended = True
+            if ended:
+                self._children.remove(pid)
+
     def _reconnect(self, now_s: float) -> None:
+        self._reap()
         for name, node in self._nodes.items():
             if name in self._links or self._connect(name):
                 continue

@@ -116,7 +116,13 @@ class Agent:
             self._flush(controller)
 
     def _look_whether_needed(self, now_s: float) -> None:
-        if not self.folder.exists() or not all(each.exists for each in self.lives_with):
+        if not all(each.exists for each in self.lives_with):
+            # The node is as good as dead, and what ran on it is lost: nobody is told of polite ends.
+            for controller in [*self.controllers]:
+                self._drop(controller)
+            self.attempts.abandon()
+            self.leaving = True
+        elif not self.folder.exists():
             self.attempts.stop_all(0.0, now_s)
             self.leaving = True
         elif self.controllers or not self.attempts.is_idle:
@@ -160,8 +166,9 @@ class Agent:
         self.term = controller.term = order.term
         now_s = time.monotonic()
         if order.kind == "hello":
-            # Orders that still sit in an earlier connection were given before this list was made.
-            for other in [each for each in self.controllers if each is not controller]:
+            # Orders that still sit in an earlier connection were given before this list was made. One
+            # that has not said hello yet may be a successor's.
+            for other in [each for each in self.controllers if each.term and each is not controller]:
                 self._drop(other)
             if order.live is not None:
                 self.attempts.keep_only(order.live, now_s)

@@ -3,12 +3,14 @@
 import errno
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
+from steelyard.jobs.checkpoints import DIRECTORY_VARIABLE
 from steelyard.jobs.executor import Attempt, AttemptEvent, EventKind, StartOrder
 from steelyard.jobs.executors.attempt_process import NODE_MARK, AttemptProcess, spawn
 from steelyard.jobs.executors.attempt_store import AttemptStore
@@ -20,6 +22,7 @@ from steelyard.telemetry.process_groups import members
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 DISK_FULL_BYTES = 1 << 20  # a file system this full fails whatever writes
+ABANDON_S = 2.0
 NO_PROCESS_LEFT = (errno.EAGAIN, errno.ENOMEM)
 
 
@@ -124,6 +127,20 @@ class NodeAttempts:
         for process in self._running.values():
             process.ask_to_stop(grace_s, now_s)
 
+    def abandon(self) -> None:
+        """End all at once and write no end down: a later agent of the node tells them as lost."""
+        held = [*self._running.values(), *(process for process, _ in self._leaving.values())]
+        self._running.clear()
+        self._leaving.clear()
+        until_s = time.monotonic() + ABANDON_S
+        while held and time.monotonic() < until_s:
+            for process in held:
+                process.kill()
+                process.child.poll()
+            _reap_orphans(frozenset(process.child.pid for process in held))
+            held = [process for process in held if process.has_group() or process.left_behind()]
+            time.sleep(0.01)
+
     def keep_only(self, live: list[Attempt], now_s: float) -> None:
         """End what is not to live, and forget the ends that nobody waits for."""
         wanted = frozenset(live)
@@ -184,7 +201,7 @@ class NodeAttempts:
         reason, node_fault = process.why_killed, process.disk_full
         if not reason and process.group is not None and process.group.out_of_memory():
             reason = "the kernel ended it at its memory limit"
-        if code != 0 and not reason and (free_bytes(process.order.log_path) or 1e18) < DISK_FULL_BYTES:
+        if code != 0 and not reason and any(map(_is_full, _places(process.order))):
             reason, node_fault = "the node's disk is full", True
         return self._event(
             process.order.attempt,
@@ -201,6 +218,17 @@ class NodeAttempts:
             with suppress(OSError):
                 self._store.put_end(event)
         self._ended[event.attempt] = event
+
+
+def _places(order: StartOrder) -> list[str]:
+    """Where a task writes, as far as we know."""
+    told = (order.log_path, order.environment.get(DIRECTORY_VARIABLE, ""), order.working_directory)
+    return [place for place in told if place]
+
+
+def _is_full(place: str) -> bool:
+    free = free_bytes(place)
+    return free is not None and free < DISK_FULL_BYTES
 
 
 def _reap_orphans(leaders: frozenset[int]) -> None:

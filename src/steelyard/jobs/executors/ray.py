@@ -72,6 +72,7 @@ class RayExecutor:
     _logs: dict[int, bytes] = field(default_factory=dict)
     _requests: int = 0
     _next_spawn_s: float = 0.0
+    _is_dismissing: bool = False
     head_answers: bool = True
 
     # --- the bridge ---------------------------------------------------------------------------------------
@@ -84,6 +85,7 @@ class RayExecutor:
         if refuses(self.address, HEAD_TIMEOUT_S):
             raise ExecutorError(f"nobody listens at {self.address}: start Ray with `ray start --head`")
         self._spawn()
+        self._wait_until_ready()
         until_s = time.monotonic() + CONNECT_TIMEOUT_S
         while time.monotonic() < until_s:
             self._take_in(0.2)
@@ -105,8 +107,10 @@ class RayExecutor:
             self._link = BridgeLink(command, environment, self.log_path)
         except OSError as error:
             raise ExecutorError(f"{self.python} cannot be started: {error.strerror}") from None
+
+    def _wait_until_ready(self) -> None:
         until_s = time.monotonic() + CONNECT_TIMEOUT_S
-        while time.monotonic() < until_s and self._link.is_open:
+        while time.monotonic() < until_s and self._link is not None and self._link.is_open:
             for line in self._link.receive(0.2):
                 if line.kind == "failed":
                     self.close()
@@ -131,29 +135,28 @@ class RayExecutor:
         if now_s < self._next_spawn_s:
             return
         self._next_spawn_s = now_s + RESPAWN_S
-        if self._link is not None:
-            self._link.close()
-            self._link = None
-        if not refuses(self.address, HEAD_TIMEOUT_S):
-            try:
-                self._spawn()
-            except ExecutorError:
-                self.head_answers = False  # tried again; its nodes stay silent meanwhile
+        self.close()
+        for node in self._nodes.values():
+            node.is_open = False
+        self.head_answers = not refuses(self.address, HEAD_TIMEOUT_S)
+        if self.head_answers:
+            self._spawn()  # it says by itself when it is ready, or why it ended
 
     def _take(self, line: FromBridge, now_s: float) -> None:
         if line.kind == "nodes":
             self.head_answers = True
             for info in line.nodes:
                 self._take_node(info, now_s)
-        elif line.kind == "head":
-            self.head_answers = line.head_answers
+        elif line.kind in ("head", "failed"):
+            self.head_answers = False
         elif line.kind == "log":
             self._logs[line.request] = line.data
         elif (node := self._nodes.get(line.node)) is None:
             return
         elif line.kind == "open":
             node.is_open, node.gone_at_s, node.heard_at_s = True, None, now_s
-            live = [attempt for attempt, name in self._where.items() if name == line.node]
+            here = [attempt for attempt, name in self._where.items() if name == line.node]
+            live = None if self._is_dismissing else here
             self._send(line.node, Order(kind="hello", term=self.term, live=live))
         elif line.kind in ("gone", "silent"):
             node.is_open, node.reason = False, line.reason
@@ -293,3 +296,18 @@ class RayExecutor:
         if self._link is not None:
             self._link.close()
             self._link = None
+
+    def reattach_to_dismiss(self) -> None:
+        """Connect once more, to agents as they are."""
+        self._is_dismissing = True
+        self.reattach([*self._where.items()])
+
+    def dismiss(self, grace_s: float) -> None:
+        """End all tasks, agents and actors."""
+        until_s = time.monotonic() + grace_s + 5.0
+        for name in self._nodes:
+            self._send(name, Order(kind="leave", term=self.term, grace_s=grace_s))
+        while any(node.is_open for node in self._nodes.values()) and time.monotonic() < until_s:
+            self._take_in(0.1)
+        # Left open a second longer, the bridge would make new actors on the nodes that it sees.
+        self.close()

@@ -87,9 +87,12 @@ class Bridge:
     # --- who is there -------------------------------------------------------------------------------------
 
     async def _refresh_for_ever(self) -> None:
+        was_lost = False
         while True:
             # Ray's own calls block for a minute without a head: look first.
             if await asyncio.to_thread(answers, self._head, REFRESH_S):
+                if was_lost:
+                    os._exit(0)  # a head that came back may be a new cluster: to be met by a new bridge
                 nodes = await asyncio.to_thread(_nodes)
                 self.tell(FromBridge(kind="nodes", nodes=nodes))
                 for node in nodes:
@@ -97,7 +100,8 @@ class Bridge:
                         shared = sum(each.alive and each.address == node.address for each in nodes) > 1
                         self._loops[node.ray_id] = asyncio.create_task(self._serve(node, shared))
             else:
-                self.tell(FromBridge(kind="head", head_answers=False))
+                was_lost = True
+                self.tell(FromBridge(kind="head"))
             await asyncio.sleep(REFRESH_S)
 
     async def _serve(self, node: RayNodeInfo, is_shared: bool) -> None:

@@ -42,7 +42,7 @@ class ToBridge(msgspec.Struct, omit_defaults=True, kw_only=True):
 class FromBridge(msgspec.Struct, omit_defaults=True, kw_only=True):
     """ready: connected to Ray. nodes: all that the head knows. open: a node's agent answers (a new
     connection: it must be greeted). message: from an agent. silent: a call to it failed. gone: Ray vouches
-    that it ended. head: whether the head answers. log: a piece of a file. failed: the bridge cannot work.
+    that it ended. head: it does not answer. log: a piece of a file. failed: the bridge cannot work.
     """
 
     kind: str
@@ -51,6 +51,5 @@ class FromBridge(msgspec.Struct, omit_defaults=True, kw_only=True):
     nodes: list[RayNodeInfo] = []
     message: Message | None = None
     reason: str = ""
-    head_answers: bool = True
     request: int = 0
     data: bytes = b""

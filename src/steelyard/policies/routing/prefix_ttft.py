@@ -5,8 +5,8 @@ work costs everyone + what its batch costs. In detail:
 
 - own work: an affine time of the tokens that are not in its cache, learned from first tokens over all
   replicas (least squares, fading), times the replica's own slowness against that;
-- what is left: the queue's tokens, less the time that has passed since the prompt at its head was begun; an
-  engine that is late is believed to have done nothing, and a quarter at least is always left;
+- what is left: the queue's tokens, less the time that has passed since the prompt at its head was begun; a
+  quarter at least is always left, and an engine that is late is believed to stay so for as long again;
 - a second of work makes those wait who come before the queue is empty, 1 / (1 − ρ) in all, ρ being
   the share of replicas seen with a queue; and it stalls the answers under way, each a little. So the busier
   the fleet, the more a cached prefix is worth;
@@ -31,8 +31,12 @@ from steelyard.policies.prefix_index import DEFAULT_CAPACITY_BLOCKS, PrefixIndex
 
 LOOK_AT_ALL: Final = 16
 SAMPLED: Final = 8
+NEAR: Final = 0.05
 LEAST_LEFT: Final = 0.25
+MOST_BATCH: Final = 80  # beyond this, a longer queue is worse than a larger batch
+MOST_LATE_S: Final = 5.0  # an engine that is later than this may not be streaming at all
 STALL_SHARE: Final = 0.03  # of a second's wait, for each answer under way that is stalled for a second
+MOST_STALL_S: Final = 1.0  # a longer stall has spoilt an answer already
 BATCH_STEPS: Final = 0.4  # steps that a request in the batch costs: 2 · 20 · a hundredth
 MOST_BUSY: Final = 0.85  # beyond this, 1 / (1 − ρ) says more of noise than of load
 BUSY_KEPT: Final = 0.98  # of the busy share, at each pick
@@ -59,7 +63,10 @@ class PrefixTtft:
         held = index.held_by(slots, hashes) if hashes else None
         scores, busy = self._scores(request, slots, held, fleet, now_s)
         least = min(scores)
-        at = scores.index(least) if scores.count(least) == 1 else self._one_of(scores, least)
+        # Differences of a twentieth of the own work are noise of what was learned.
+        bound = least + NEAR * (speed.start_s + prompt_tokens * speed.token_s)
+        near = [at for at, score in enumerate(scores) if score <= bound]
+        at = near[0] if len(near) == 1 else self._one_of(near, slots, fresh=bool(hashes))
         slot = slots[at]
         self._busy += (busy / len(slots) - self._busy) * (1 - BUSY_KEPT)
         queued = fleet.queued_prompt_tokens[slot]
@@ -98,22 +105,33 @@ class PrefixTtft:
                     own_s = start_s + prompt_tokens * token_s
             batch = requests[slot]
             if batch:
-                seconds = own_s * (others + STALL_SHARE * batch)
+                if batch > MOST_BATCH:
+                    batch = MOST_BATCH
+                stall_s = own_s if own_s < MOST_STALL_S else MOST_STALL_S
+                seconds = own_s * others + stall_s * STALL_SHARE * batch
                 queued = queued_tokens[slot]
                 if queued:
                     busy += 1
                     wait_s = queued * token_s * slowness[slot]
                     passed_s = now_s - heads(slot) * 1e-6
-                    left_s = wait_s - passed_s if passed_s < wait_s else min(wait_s, passed_s - wait_s)
-                    seconds += left_s if left_s > LEAST_LEFT * wait_s else LEAST_LEFT * wait_s
+                    left_s = wait_s - passed_s if passed_s < wait_s else min(MOST_LATE_S, passed_s - wait_s)
+                    if left_s < LEAST_LEFT * wait_s:
+                        left_s = LEAST_LEFT * wait_s
+                    seconds += left_s
                 scores.append((seconds + batch * batch_s) * slowness[slot])
             else:
                 scores.append(own_s * others * slowness[slot])
         return scores, busy
 
-    def _one_of(self, scores: list[float], least: float) -> int:
-        ties = [at for at, score in enumerate(scores) if score == least]
-        return ties[int(self.rng.random() * len(ties))]
+    def _one_of(self, near: list[int], slots: tuple[int, ...], *, fresh: bool) -> int:
+        """One of equals: the one whose cache was filled least, so that cold prefixes go where there is room
+        and caches turn over evenly.
+        """
+        if fresh:
+            filled = [self.index.turned_over(slots[at]) for at in near]
+            least = min(filled)
+            near = [at for at, blocks in zip(near, filled, strict=True) if blocks == least]
+        return near[int(self.rng.random() * len(near))]
 
     def _sample(self, eligible: Eligible, hashes: tuple[int, ...]) -> tuple[int, ...]:
         slots, members, random = eligible.slots, eligible.members, self.rng.random

@@ -1,0 +1,102 @@
+"""The verbs of the jobs plane: what they print, and what a mistake costs."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from tests.harness.jobs import RunningJobs, eventually, jobs_service
+
+from steelyard.cli.main import steelyard
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningJobs]:
+    with jobs_service(tmp_path_factory.mktemp("verbs") / "state") as running:
+        yield running
+
+
+def run(service: RunningJobs, *arguments: str, fails: bool = False) -> Result:
+    result = CliRunner().invoke(steelyard, [*arguments, "--state", str(service.folder)])
+    assert (result.exit_code != 0) is fails, f"{result.output} {result.exception}"
+    return result
+
+
+def test_submit_watch_and_read(service: RunningJobs, tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        steelyard,
+        ["submit", "--state", str(service.folder), "--wait", "--name", "hello", "--json", "--", "echo", "hi"],
+    )
+    assert result.exit_code == 0, result.output
+    (submitted,) = json.loads(result.stdout)["jobs"]
+    assert submitted["name"] == "hello"
+    job_id = submitted["job"]
+    rows = json.loads(run(service, "jobs", "--json").stdout)["jobs"]
+    assert next(row for row in rows if row["job"] == job_id)["state"] == "done"
+    assert "hello" in run(service, "jobs").output
+    assert json.loads(run(service, "job", job_id, "--json").stdout)["timeline"][-1]["after"] == "done"
+    assert "placed on" in run(service, "job", job_id).output
+    assert run(service, "logs", job_id).output == "hi\n"
+    assert run(service, "logs", job_id, "--follow").output == "hi\n"
+    assert run(service, "logs", job_id, "--tail", "2").output == "i\n"
+
+
+def test_a_failed_job_makes_submit_wait_fail(service: RunningJobs, tmp_path: Path) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text('command = "exit 2"\n')
+    result = run(service, "submit", str(path), "--wait", fails=True)
+    assert result.exit_code == 1
+
+
+def test_pause_resume_move_drain_cancel(service: RunningJobs) -> None:
+    job_id = service.submit("sleep 60", grace="100ms")
+    service.wait_state(job_id, "running")
+    source = service.task(job_id)["node"]
+    target = "B" if source == "A" else "A"
+    assert f"goes on on {target}" in run(service, "move", job_id, target).output
+    eventually(lambda: service.task(job_id)["node"] == target)
+    service.wait_state(job_id, "running")
+    assert "drained" in run(service, "drain", source).output
+    assert "drained" in run(service, "nodes").output
+    assert "takes tasks again" in run(service, "drain", source, "--undo").output
+    run(service, "pause", job_id)
+    service.wait_state(job_id, "paused")
+    run(service, "resume", job_id)
+    service.wait_state(job_id, "running")
+    page = run(service, "top", "--once").output
+    assert "balance degree" in page
+    assert f"{job_id}.0" in page
+    run(service, "cancel", job_id)
+    service.wait_state(job_id, "cancelled")
+    assert {row["node"] for row in json.loads(run(service, "nodes", "--json").stdout)} == {"A", "B"}
+    assert "utilisation" in json.loads(run(service, "top", "--json").stdout)
+
+
+def test_mistakes_are_one_sentence(service: RunningJobs, tmp_path: Path) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_text('comand = "x"\n')
+    assert "did you mean 'command'?" in str(run(service, "submit", str(path), fails=True).exception)
+    path.write_text("command = [\n")
+    assert "is not valid TOML" in str(run(service, "submit", str(path), fails=True).exception)
+    assert "there is no job '99'" in str(run(service, "job", "99", fails=True).exception)
+    nowhere = CliRunner().invoke(steelyard, ["jobs", "--state", str(tmp_path)])
+    assert "start one with `steelyard up`" in str(nowhere.exception)
+    ray = CliRunner().invoke(steelyard, ["up", "--executor", "ray", "--state", str(tmp_path)])
+    assert "needs --address HOST:PORT" in str(ray.exception)
+    slurm = CliRunner().invoke(steelyard, ["up", "--executor", "slurm", "--node", "A"])
+    assert "knows its own nodes" in str(slurm.exception)
+
+
+def test_down_ends_all_and_up_goes_on(tmp_path: Path) -> None:
+    with jobs_service(tmp_path / "state", "A") as service:
+        job_id = service.submit('[ $STEELYARD_EPOCH = 1 ] && sleep 60; echo "at last"', grace="100ms")
+        service.wait_state(job_id, "running")
+        agent = service.agent("A")
+        run(service, "down", "--grace", "1")
+        assert service.process is not None
+        assert service.process.wait(timeout=40) == 0
+        assert not agent.exists
+        service.start()
+        service.wait_state(job_id, "done")
+        assert service.log(job_id).endswith("at last\n")

@@ -1,0 +1,123 @@
+"""Jobs as people write them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from steelyard.jobs.amounts import bytes_of, seconds_of
+from steelyard.jobs.declared_nodes import parse_node, read_nodes
+from steelyard.jobs.shards import deal_files, deal_keys
+from steelyard.jobs.specification import from_table, read_jobs
+from steelyard.model.errors import ConfigError
+
+
+def test_a_file_with_everything(tmp_path: Path) -> None:
+    path = tmp_path / "train.toml"
+    path.write_text(
+        'command = ["python", "train.py"]\ntasks = 4\ngang = true\npriority = 3\ndeadline = "2h"\n'
+        'expected_time = "90m"\nsize = "300MB"\nbackup = "B"\ncheckpoint_directory = "checkpoints"\n'
+        "[resources]\ncpu_cores = 2\nmemory = \"2GiB\"\ngpus = 1\nnetwork = \"100MB/s\"\n"
+        "[environment]\nLR = 0.1\nDEBUG = true\n"
+        "[retry]\nmax_retries = 5\nfirst_delay = \"2s\"\n"
+    )  # fmt: skip
+    (job,) = read_jobs(path)
+    assert (job.name, job.tasks, job.gang, job.priority) == ("train", 4, True, 3)
+    assert (job.deadline_s, job.expected_time_s, job.size_bytes) == (7200, 5400, 3e8)
+    assert (job.demand.cpu_cores, job.demand.memory_bytes, job.demand.gpus) == (2, 2**31, 1)
+    assert job.demand.network_bytes_per_s == 1e8
+    assert job.environment == {"LR": "0.1", "DEBUG": "1"}
+    assert (job.retry.max_retries, job.retry.first_delay_s) == (5, 2.0)
+    assert (job.backup_node_id, job.working_directory) == ("B", str(tmp_path))
+    assert job.user
+
+
+def test_shards_over_files_are_dealt_by_size(tmp_path: Path) -> None:
+    for name, size in (("a", 50), ("b", 30), ("c", 20), ("d", 40)):
+        (tmp_path / f"{name}.csv").write_bytes(b"x" * size)
+    job = from_table({"command": "true", "shards": 2, "files": "*.csv"}, tmp_path)
+    parts = [each["STEELYARD_SHARD_FILES"].split() for each in job.task_environments]
+    assert [[Path(each).stem for each in part] for part in parts] == [["a", "c"], ["b", "d"]]
+    assert job.tasks == 2
+
+
+def test_ranges_of_keys_cover_all_once() -> None:
+    parts = [
+        (int(each["STEELYARD_SHARD_FIRST"]), int(each["STEELYARD_SHARD_END"])) for each in deal_keys(5, 22, 4)
+    ]
+    assert [key for first, end in parts for key in range(first, end)] == list(range(5, 22))
+    assert max(end - first for first, end in parts) - min(end - first for first, end in parts) <= 1
+    assert len(deal_keys(0, 3, 32)) == 3
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ({"command": "x", "prioritty": 1}, "unknown key 'prioritty': did you mean 'priority'?"),
+        ({"command": "x", "resources": {"cpus": 1}}, "unknown key 'cpus'"),
+        ({"command": ""}, "the job has no command"),
+        ({}, "missing required field `command`"),
+        ({"command": "x", "tasks": 0}, "tasks is 0: it must be in 1..100000"),
+        ({"command": "x", "resources": {"memory": "2 gigs"}}, "memory is '2 gigs': write"),
+        ({"command": "x", "resources": {"gpus": 1.5}}, "gpus is 1.5"),
+        ({"command": "x", "resources": {"cpu_cores": -1}}, "cpu_cores is -1"),
+        ({"command": "x", "deadline": "soon"}, "deadline is 'soon'"),
+        ({"command": "x", "deadline": 0}, "it counts from submission"),
+        ({"command": "x", "files": "*"}, "say how many, such as shards = 32"),
+        ({"command": "x", "shards": 2}, "shards need either files or keys"),
+        ({"command": "x", "shards": 2, "files": "none-*"}, "no file matches none-*"),
+        ({"command": "x", "shards": 0, "keys": [0, 9]}, "shards is 0"),
+        ({"command": "x", "shards": 2, "keys": [9, 9]}, "the end must be above the first"),
+        ({"command": "x", "shards": 2, "keys": [0, 9], "gang": True}, "leave out tasks and gang"),
+        ({"command": "x", "gang": True, "tasks": 2, "max_parallel": 1}, "max_parallel is for arrays"),
+        ({"command": "x", "tasks": "many"}, "Expected `int"),
+    ],
+)
+def test_a_mistake_is_named_with_its_remedy(tmp_path: Path, table: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        from_table(table, tmp_path, where="train.toml")
+    assert says in str(refused.value)
+    assert str(refused.value).startswith("train.toml")
+
+
+def test_amounts() -> None:
+    assert bytes_of("1.5GiB", "memory") == 1.5 * 2**30
+    assert bytes_of(7, "memory") == 7
+    assert seconds_of("250ms", "grace") == 0.25
+    with pytest.raises(ConfigError, match="it must be 0 or more"):
+        seconds_of(-1, "grace")
+
+
+def test_a_shard_with_too_many_files_is_refused() -> None:
+    with pytest.raises(ConfigError, match="ask for more than 1 shards"):
+        deal_files({f"{'x' * 200}{number}": 1.0 for number in range(1000)}, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("A:cpu_cores", "'cpu_cores' is not KEY=VALUE"),
+        ("A:cores=2", "unknown field `cores`"),
+        ("A:cpu_cores=2", "say both cpu_cores (above 0) and memory, or neither"),
+        ("a/b", "a node's name is 'a/b'"),
+        ("A:cpu_cores=x,memory=1", "Expected `float"),
+    ],
+)
+def test_a_node_declared_wrongly_is_named(text: str, says: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse_node(text)
+    assert says in str(refused.value)
+
+
+def test_nodes_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "nodes.toml"
+    path.write_text(
+        '[[nodes]]\nname = "A"\ncpu_cores = 2\nmemory = "1GiB"\nspare = true\n[[nodes]]\nname = "B"\n'
+    )
+    first, second = read_nodes(path)
+    assert first.capacity is not None
+    assert (first.spare, first.capacity.memory_bytes) == (True, 2**30)
+    assert second.capacity is None
+    path.write_text('[[nodes]]\nname = "A"\n[[nodes]]\nname = "A"\n')
+    with pytest.raises(ConfigError, match="two nodes are named 'A'"):
+        read_nodes(path)

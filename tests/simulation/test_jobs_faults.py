@@ -1,0 +1,76 @@
+"""The controller under injected faults: many seeds in which nothing is broken, and a bug that is found."""
+
+import pytest
+
+from steelyard.model.job_record import TaskRecord
+from steelyard.scheduling.controller_state import Changes
+from steelyard.scheduling.task_changes import Turn
+from steelyard.simulation.jobs_agents import Violation
+from steelyard.simulation.jobs_faults import Run, main
+from steelyard.simulation.jobs_world import Controller
+
+SEEDS = 2_000
+PARTS = 8  # so that several workers share them
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_no_promise_is_broken_under_faults(part: int) -> None:
+    for seed in range(part, SEEDS, PARTS):
+        try:
+            Run(seed).play()
+        except Violation as violation:
+            pytest.fail(
+                f"seed {seed}: {violation} (python -m steelyard.simulation.jobs_faults --seed {seed})"
+            )
+
+
+def test_a_seed_gives_the_same_run_again() -> None:
+    first, second = Run(11), Run(11)
+    first.play()
+    second.play()
+    assert first.world.now_s == second.world.now_s
+    assert first.world.started == second.world.started
+    assert first.world.disk.tasks == second.world.disk.tasks
+
+
+def test_a_controller_that_believes_late_messages_is_found_within_1000_seeds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def without_epochs(self: Turn, task_id: str, epoch: int) -> TaskRecord | None:
+        task = self.state.tasks.get(task_id)
+        return task if task is not None and task.holds_a_place else None
+
+    monkeypatch.setattr(Turn, "current", without_epochs)
+    _found_within(1000)
+
+
+def test_a_controller_that_performs_before_it_records_is_found_within_1000_seeds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    commit = Controller.commit
+
+    def hasty(self: Controller, changes: list[Changes]) -> bool:
+        for each in changes:
+            for action in each.actions:
+                self.perform(action)
+        return commit(self, changes)
+
+    monkeypatch.setattr(Controller, "commit", hasty)
+    _found_within(1000)
+
+
+def _found_within(seeds: int) -> None:
+    for seed in range(seeds):
+        try:
+            Run(seed).play()
+        except Violation:
+            return
+    pytest.fail(f"not found within {seeds} seeds")
+
+
+def test_the_command_says_how_many_seeds_held(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["jobs_faults", "--seeds", "3"])
+    assert main() == 0
+    assert "3 seeds without a violation" in capsys.readouterr().out

@@ -7,7 +7,7 @@ import pytest
 from steelyard.config.access import ModelLimitOptions, TenantOptions
 from steelyard.gateway import refusals
 from steelyard.gateway.tenants import Tenant, build_tenants, subjects
-from steelyard.policies.admission.limiter import LimitState, Refusal
+from steelyard.policies.admission.verdicts import LimitState, Refusal
 from steelyard.runtime.limit_page import SLOTS, LimitPage, SlotTable
 
 SEARCH = TenantOptions(

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-from steelyard.config.checks import require, require_above, require_not_below
+from steelyard.config.checks import require, require_above, require_fraction, require_not_below
 from steelyard.policies.admission.registry import ORDERS
 
 Priority = Literal["interactive", "standard", "batch"]
@@ -79,11 +79,15 @@ class AdmissionOptions:
     min_in_flight: int = 4  # an adaptive limit goes no lower
     max_waiting: int = 1000  # a worker; what comes then is refused with 429
     max_wait_s: float = 30.0  # whoever could not be served in this time is refused at once
+    headroom_fraction: float = (
+        0.1  # of the places: free for tenants that hold few, so that they need not wait
+    )
     order: str = "vtc"  # vtc: fair by tokens served; dlpm: also for cached prompts; first-come
 
     def __post_init__(self) -> None:
         require_not_below(self, "pools.admission", "max_in_flight")
         require_above(self, "pools.admission", "min_in_flight", "max_waiting", "max_wait_s")
+        require_fraction(self, "pools.admission", "headroom_fraction")
         require(
             self.order in ORDERS,
             f"pools.admission.order is {self.order!r}: it must be one of {', '.join(ORDERS)}",

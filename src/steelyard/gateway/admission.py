@@ -27,16 +27,20 @@ class Admission:
     """What one admitted request holds, until it ends.
 
     reserved: tokens taken from its tenant's limits in advance.
-    item: its turn at the door, where there is one; waits: it has not come yet.
+    item: its turn at the door, where it had to wait for one; waits: it has not come yet.
+    placed: it holds one of the pool's places.
+    cost: what its tenant was charged at the door when it did not wait.
     """
 
-    __slots__ = ("door", "item", "reserved", "tenant", "waits")
+    __slots__ = ("cost", "door", "item", "placed", "reserved", "tenant", "waits")
 
     def __init__(self, tenant: Tenant | None, reserved: int, door: Door | None) -> None:
         self.tenant = tenant
         self.reserved = reserved
         self.door = door
         self.item: Waiting | None = None
+        self.placed = False
+        self.cost = 0.0
         self.waits = False
 
     def end(

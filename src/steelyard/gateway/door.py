@@ -2,7 +2,9 @@
 
 A replica is full when it has its limit in flight: a fixed one, or one learned from its time per token
 (`policies/admission/gradient.py`). What another worker gives free is noticed within `LOOK_S`. A retry does
-not wait again: its request has had its turn. Cost when there is room: 2 µs for ten replicas.
+not wait again: its request has had its turn. A tenant that holds many places leaves the last ones, the
+headroom, to those that hold few: requests of one flood begin and end together, and a quiet tenant would wait
+for a whole round of them. Cost when there is room: 3 µs for ten replicas.
 """
 
 from collections.abc import Callable
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 LOOK_S = 0.005
 MOST_IN_FLIGHT = 4096  # of an adaptive limit without a bound
 MAX_PASSED_OVER = 8
+STANDARD = PRIORITIES["standard"]
 OUTPUT_WEIGHT, PROMPT_WEIGHT = 2.0, 1.0  # VTC's prices: an output token takes a step, prompts go in bulk
 
 Schedule = Callable[[float, Callable[[], None]], object]
@@ -52,6 +55,9 @@ class Door:
         self._gradients: dict[int, Gradient] = {}
         self._least_limit = options.max_in_flight or MOST_IN_FLIGHT
         self._called: Exchange | None = None
+        self._running: dict[str, int] = {}
+        self._slots: list[int] = []
+        self._fleet_version = -1
         self._looking = False
         self._last_model = ""
         self._mixed = False  # requests for several models wait: one may find room that another does not
@@ -78,16 +84,45 @@ class Door:
             pick = self._with_room(exchange, now_s)
             if pick is not None:
                 if exchange is not self._called:
-                    item = self._item(exchange, now_s)
-                    self._queue.serve(item.tenant, item.priority, item.cost, item.weight)
+                    self._go_straight(exchange)
+                self._count(_admission(exchange), 1)
                 return pick
             if exchange is self._called:
                 return None
         self._wait(exchange, now_s)
         return None
 
+    def _leaves_headroom(self, exchange: "Exchange") -> bool:
+        """Whether a tenant may take one more place without touching those kept for others."""
+        tenant = _admission(exchange).tenant
+        if tenant is None or not self._options.headroom_fraction:
+            return True
+        if self._fleet_version != self._fleet.version:
+            self._fleet_version = self._fleet.version
+            self._slots = self._router.slots(exchange.pool_name)
+        places = self._options.max_in_flight * len(self._slots)
+        if self._gradients or not places:
+            places = sum([self.limit(slot) for slot in self._slots])
+        kept = int(self._options.headroom_fraction * places)
+        if self._running.get(tenant.name, 0) < max(1, kept):
+            return True
+        requests = self._fleet.requests
+        return places - sum([requests[slot] for slot in self._slots]) > kept
+
+    def _go_straight(self, exchange: "Exchange") -> None:
+        """It does not wait; it counts all the same. No `Waiting` is made: that took 2 µs a request."""
+        admission, request = _admission(exchange), exchange.request
+        admission.cost = cost = _cost(request.prompt_tokens, request.output_tokens)
+        tenant = admission.tenant
+        if tenant is None:
+            self._queue.serve("", STANDARD, cost)
+        else:
+            self._queue.serve(tenant.name, tenant.priority, cost, tenant.share)
+
     def _with_room(self, exchange: "Exchange", now_s: float) -> Pick | None:
         router, request, tried = self._router, exchange.request, exchange.tried
+        if not tried and not self._leaves_headroom(exchange):
+            return None
         requests = self._fleet.requests
         if max(requests, default=0) >= self._least_limit:
             full = frozenset(slot for slot, running in enumerate(requests) if running >= self.limit(slot))
@@ -112,7 +147,7 @@ class Door:
             deadline_s=now_s + self._options.max_wait_s,
             cached_tokens=min(cached, request.prompt_tokens),
             weight=tenant.share if tenant is not None else 1.0,
-            priority=tenant.priority if tenant is not None else PRIORITIES["standard"],
+            priority=tenant.priority if tenant is not None else STANDARD,
             payload=exchange,
         )
         return item
@@ -144,9 +179,9 @@ class Door:
         passed_over: list[Waiting] = []
         try:
             while len(passed_over) < MAX_PASSED_OVER and (item := self._queue.pop(now_s)) is not None:
-                if not self._let_in(item, now_s, {_model(each) for each in passed_over}):
+                if not self._let_in(item, now_s, {(each.tenant, _model(each)) for each in passed_over}):
                     passed_over.append(item)
-                    if not self._mixed:
+                    if not self._mixed and self._queue.tenants_waiting <= 1:
                         break
         finally:
             for item in reversed(passed_over):
@@ -154,9 +189,9 @@ class Door:
             self._called = None
             self._calling = False
 
-    def _let_in(self, item: Waiting, now_s: float, full_models: set[str]) -> bool:
+    def _let_in(self, item: Waiting, now_s: float, passed_over: set[tuple[str, str]]) -> bool:
         exchange = _exchange(item)
-        if _model(item) in full_models:
+        if (item.tenant, _model(item)) in passed_over:
             return False
         self._called, admission = exchange, _admission(exchange)
         admission.waits = False
@@ -188,8 +223,12 @@ class Door:
 
     def left(self, admission: "Admission", used: tuple[int, int]) -> None:
         """A request ended. used: prompt and output tokens that it took in truth."""
+        if admission.placed:
+            self._count(admission, -1)
         item = admission.item
         if item is None:
+            if admission.cost:
+                self._settle(admission, _cost(*used) - admission.cost)
             return
         admission.item = None
         if admission.waits:
@@ -197,6 +236,20 @@ class Door:
         else:
             self._queue.settle(item, _cost(*used))
         item.payload = None
+
+    def _count(self, admission: "Admission", change: int) -> None:
+        """Places that a tenant holds in this worker."""
+        admission.placed = change > 0
+        name = admission.tenant.name if admission.tenant is not None else ""
+        self._running[name] = self._running.get(name, 0) + change
+
+    def _settle(self, admission: "Admission", owed: float) -> None:
+        admission.cost = 0.0
+        tenant = admission.tenant
+        if tenant is None:
+            self._queue.charge("", STANDARD, owed)
+        else:
+            self._queue.charge(tenant.name, tenant.priority, owed, tenant.share)
 
     def observe(self, slot: int, token_s: float) -> None:
         """A replica gave output tokens at this pace."""

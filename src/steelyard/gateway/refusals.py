@@ -7,12 +7,15 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from steelyard.gateway import answers
-from steelyard.policies.admission.limiter import LimitState, Refusal
+from steelyard.policies.admission.verdicts import LimitState, Refusal
 from steelyard.wire.openai import error_body
 
 if TYPE_CHECKING:
     from steelyard.gateway.exchange import Exchange
 
+_LINES = b"x-ratelimit-limit-%b: %%d\r\nx-ratelimit-remaining-%b: %%d\r\nx-ratelimit-reset-%b: %%b\r\n"
+_REQUEST_LINES = _LINES % (b"requests", b"requests", b"requests")
+_TOKEN_LINES = _LINES % (b"tokens", b"tokens", b"tokens")
 _WHAT = {
     "requests": "requests a minute",
     "tokens": "tokens a minute",
@@ -91,17 +94,9 @@ def limit_lines(state: LimitState) -> bytes:
     """OpenAI's rate-limit fields, for those limits that there are."""
     lines = b""
     if state.request_limit:
-        lines = (
-            b"x-ratelimit-limit-requests: %d\r\nx-ratelimit-remaining-requests: %d\r\n"
-            b"x-ratelimit-reset-requests: %b\r\n"
-            % (state.request_limit, state.requests_left, _span(state.requests_reset_s))
-        )
+        lines = _REQUEST_LINES % (state.request_limit, state.requests_left, _span(state.requests_reset_s))
     if state.token_limit:
-        lines += (
-            b"x-ratelimit-limit-tokens: %d\r\nx-ratelimit-remaining-tokens: %d\r\n"
-            b"x-ratelimit-reset-tokens: %b\r\n"
-            % (state.token_limit, state.tokens_left, _span(state.tokens_reset_s))
-        )
+        lines += _TOKEN_LINES % (state.token_limit, state.tokens_left, _span(state.tokens_reset_s))
     return lines
 
 

@@ -8,7 +8,8 @@ with every limit on.
 from collections.abc import Iterator, Mapping, Sequence
 
 from steelyard.config.access import PRIORITIES, ModelLimitOptions, TenantOptions
-from steelyard.policies.admission.limiter import ROW_WORDS, Limiter, LimitState, Refusal, Words
+from steelyard.policies.admission.limiter import ROW_WORDS, Limiter, Words
+from steelyard.policies.admission.verdicts import LimitState, Refusal
 
 
 def subjects(tenants: Sequence[TenantOptions]) -> Iterator[str]:

@@ -90,6 +90,14 @@ class Router:
         """The policy of each pool."""
         return {name: pool.policy for name, pool in self._pools.items()}
 
+    def slots(self, pool_name: str) -> list[int]:
+        """The slots of a pool's replicas."""
+        return [
+            slot
+            for slot, replica in enumerate(self._membership.replicas)
+            if replica is not None and replica.pool == pool_name
+        ]
+
     def models(self, pool_name: str) -> list[str]:
         """All models that the pool's replicas say they serve, each once."""
         known = (replica for replica in self._membership.replicas if replica and replica.pool == pool_name)

@@ -5,8 +5,9 @@ from random import Random
 
 import pytest
 
-from steelyard.policies.admission.limiter import REFUSED, ROW_WORDS, RUNNING, TOKENS, Limiter, Refusal
+from steelyard.policies.admission.limiter import REFUSED, ROW_WORDS, RUNNING, TOKENS, Limiter
 from steelyard.policies.admission.token_bucket import TokenBucket
+from steelyard.policies.admission.verdicts import Refusal
 
 
 def row() -> list[int]:

@@ -13,23 +13,11 @@ own, times the tenants that take turns with it, and all of the classes above. Co
 from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
 
-import msgspec
-
+from steelyard.policies.admission.verdicts import NoRoom
 from steelyard.policies.admission.waiting import FairOrder, Waiting
 
 SHARE = 8
 RATE_TIME_S = 5.0
-
-
-class NoRoom(msgspec.Struct, frozen=True):
-    """A request that was not let into the queue.
-
-    full: whether room was missing; else it would have waited past its deadline.
-    retry_after_s: when it is to be expected that one may try again.
-    """
-
-    full: bool
-    retry_after_s: float
 
 
 class FairQueue:
@@ -120,6 +108,15 @@ class FairQueue:
     def serve(self, tenant: str, priority: int, cost: float, weight: float = 1.0) -> None:
         """A request is served without waiting: it counts all the same."""
         self._order_of(priority).serve(tenant, cost, weight)
+
+    def charge(self, tenant: str, priority: int, amount: float, weight: float = 1.0) -> None:
+        """A request that did not wait cost so much more than was said of it, or less (below 0)."""
+        self._order_of(priority).charge(tenant, amount, weight)
+
+    @property
+    def tenants_waiting(self) -> int:
+        """Tenants with a request in the queue, once a class."""
+        return sum([len(counts) for counts in self._in_class.values()])
 
     def expected_wait_s(self, tenant: str, priority: int) -> float:
         """How long one more request of a tenant would wait; 0 when nothing is known."""

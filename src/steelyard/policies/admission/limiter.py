@@ -13,9 +13,8 @@ on. Ties: none. Cost: 0.7 µs an admission with its end when nothing is limited,
 from collections.abc import Sequence
 from typing import Protocol
 
-import msgspec
-
 from steelyard.policies.admission.token_bucket import TokenBucket
+from steelyard.policies.admission.verdicts import LimitState, Refusal
 
 REQUESTS, TOKENS, RUNNING, REQUEST_LEVEL_MILLI, TOKEN_LEVEL, SEEN_US, REFUSED = range(7)
 ROW_WORDS = 8
@@ -29,30 +28,6 @@ class Words(Protocol):
     def __getitem__(self, index: int, /) -> int: ...
 
     def __setitem__(self, index: int, value: int, /) -> None: ...
-
-
-class Refusal(msgspec.Struct, frozen=True):
-    """Why a request may not start now.
-
-    limited: "requests", "tokens" or "concurrency".
-    limit: the limit that it met.
-    retry_after_s: when it could be met again, if nobody else asks.
-    """
-
-    limited: str
-    limit: float
-    retry_after_s: float
-
-
-class LimitState(msgspec.Struct, frozen=True):
-    """What is left, as OpenAI's rate-limit fields tell it; a limit of 0 is none."""
-
-    request_limit: int
-    requests_left: int
-    requests_reset_s: float
-    token_limit: int
-    tokens_left: int
-    tokens_reset_s: float
 
 
 class Limiter:
@@ -75,13 +50,13 @@ class Limiter:
     def __init__(
         self,
         *,
+        own: Words,
+        now_s: float,
         requests_per_min: float = 0,
         tokens_per_min: float = 0,
         max_running: int = 0,
-        own: Words,
         others: Sequence[Words] = (),
         at: int = 0,
-        now_s: float,
     ) -> None:
         self._requests = (
             TokenBucket(requests_per_min / 60, requests_per_min, now_s) if requests_per_min else None

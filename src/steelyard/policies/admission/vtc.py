@@ -17,7 +17,7 @@ from steelyard.policies.admission.waiting import Waiting
 MAX_TENANTS = 10_000
 
 
-@dataclass(slots=True)
+@dataclass
 class _Tenant:
     counter: float = 0.0
     waiting: deque[Waiting] = field(default_factory=deque)

@@ -1,12 +1,5 @@
 """steelyard: a load balancer for data centres that train and serve large AI models."""
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from steelyard.jobs.checkpoints import Checkpoints
-    from steelyard.jobs.client import JobsClient
-    from steelyard.jobs.submission import SubmittedJob, submit
-
 __version__ = "0.1.0"
 
 __all__ = ["Checkpoints", "JobsClient", "SubmittedJob", "__version__", "submit"]

@@ -8,10 +8,11 @@ from pathlib import Path
 from types import FrameType
 
 from steelyard.cluster.node_load import LoadRules
+from steelyard.jobs.client import SOCKET_NAME
 from steelyard.jobs.executor import Executor
 from steelyard.jobs.executors.local import LocalExecutor
 from steelyard.jobs.executors.local_node import LocalNode
-from steelyard.jobs.server import SOCKET_NAME, JobsServer
+from steelyard.jobs.server import JobsServer
 from steelyard.jobs.service import LEASE_S, JobsService
 from steelyard.model.errors import ConfigError
 from steelyard.policies.failure.suspicion import SuspicionRules

@@ -37,6 +37,7 @@ def run_service(
     rules: SuspicionRules | None = None,
     *,
     load: LoadRules | None = None,
+    headroom: bool = False,
     standby: bool = False,
 ) -> int:
     """Serve until SIGTERM, SIGINT or a request to leave; tasks run on. Returns the exit code."""
@@ -46,7 +47,7 @@ def run_service(
     _take_over(journal, standby)
     executor = make_executor(folder, journal.term)
     try:
-        service = JobsService(journal, executor, options, folder, rules, load)
+        service = JobsService(journal, executor, options, folder, rules, load, headroom=headroom)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _leaver(service))
         server = JobsServer(service, folder / SOCKET_NAME)

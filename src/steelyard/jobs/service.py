@@ -84,6 +84,8 @@ class JobsService:
         folder: Path,
         rules: SuspicionRules | None = None,
         load: LoadRules | None = None,
+        *,
+        headroom: bool = False,
     ) -> None:
         self.folder = folder
         self.journal = journal
@@ -91,7 +93,7 @@ class JobsService:
         self.inbox: queue.SimpleQueue[Request | Observed | None] = queue.SimpleQueue()
         self.state = journal.load()
         self.planning = Planning(self.state, options)
-        self.watch = NodeWatch(load)
+        self.watch = NodeWatch(load, headroom=headroom)
         self.executor = ExecutorThread(executor, rules or SuspicionRules(), self.inbox.put)
         self._base_s = journal.now_s - time.monotonic()
         self._dirty = True

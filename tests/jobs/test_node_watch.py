@@ -13,7 +13,8 @@ CAPACITY = Resources(cpu_cores=10, memory_bytes=1000)
 
 def report(at_s: float, cores: float, capacity: Resources = CAPACITY) -> NodeReport:
     telemetry = NodeTelemetry(
-        node_id="A", sampled_at_s=at_s, cpu_cores=10, cpu_used_cores=cores, memory_bytes=1000, memory_used_bytes=500
+        node_id="A", sampled_at_s=at_s, cpu_cores=10, cpu_used_cores=cores,
+        memory_bytes=1000, memory_used_bytes=500,
     )  # fmt: skip
     return NodeReport(
         node_id="A", capacity=capacity, heard_at_s=at_s, telemetry=telemetry, labels={"address": "10.0.0.7"}

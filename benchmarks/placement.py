@@ -99,7 +99,7 @@ def openb_default(folder: Path, known: Expected) -> list[str]:
         "| policy | at 130 % | at 100 % | published at 130 % | at 100 % |",
         "|---|---:|---:|---:|---:|",
     ]
-    for policy in (*PUBLISHED_AS, "first-fit", "worst-fit", DEFAULT_PLACEMENT):
+    for policy in (*PUBLISHED_AS, DEFAULT_PLACEMENT):
         figures = measure(trial, policy, SEEDS)
         lines.append(_row(policy, figures, known.get(("default", PUBLISHED_AS.get(policy, "")))))
     for policy in ("fgd", DEFAULT_PLACEMENT):

@@ -237,7 +237,7 @@ def test_tasks_live_on_when_the_controller_is_killed_and_a_finish_is_recorded_on
     """Rows 2 and 3 of the fault matrix, with real processes."""
     with jobs_service(tmp_path / "state", "A") as service:
         short = service.submit(f"sleep 0.5; echo x >> {tmp_path}/short")
-        long = service.submit(f"sleep 3; echo x >> {tmp_path}/long")
+        long = service.submit(f"until [ -e {tmp_path}/go ]; do sleep 0.05; done; echo x >> {tmp_path}/long")
         service.wait_state(long, "running")
         service.wait_state(short, "running")
         service.kill()
@@ -245,6 +245,7 @@ def test_tasks_live_on_when_the_controller_is_killed_and_a_finish_is_recorded_on
         service.start()
         service.wait_state(short, "done")
         assert service.job(long)["state"] == "running"
+        (tmp_path / "go").touch()
         service.wait_state(long, "done")
         assert service.became(short) == service.became(long) == ["queued", "placing", "running", "done"]
         assert lines(tmp_path / "long") == ["x"]
@@ -282,7 +283,7 @@ def test_a_dead_node_is_noticed_and_its_task_goes_on_from_its_checkpoint(tmp_pat
 def test_a_standby_takes_over_from_a_stopped_primary_which_then_gives_up(tmp_path: Path) -> None:
     """Rows 15 and 16 of the fault matrix, with real processes."""
     with jobs_service(tmp_path / "state", "A") as service:
-        job_id = service.submit(f"sleep 8; echo x >> {tmp_path}/out")
+        job_id = service.submit(f"until [ -e {tmp_path}/go ]; do sleep 0.05; done; echo x >> {tmp_path}/out")
         service.wait_state(job_id, "running")
         primary = service.process
         assert primary is not None
@@ -299,7 +300,8 @@ def test_a_standby_takes_over_from_a_stopped_primary_which_then_gives_up(tmp_pat
             eventually(service.answers)
         finally:
             os.kill(primary.pid, signal.SIGCONT)
-        assert primary.wait(timeout=20) == 3
+        assert primary.wait(timeout=40) == 3
+        (tmp_path / "go").touch()
         service.wait_state(job_id, "done")
         assert lines(tmp_path / "out") == ["x"]
         assert service.client.ask("status")["term"] == 2

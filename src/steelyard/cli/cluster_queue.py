@@ -2,7 +2,8 @@
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -17,12 +18,28 @@ from steelyard.policies.placement.registry import make_placement
 from steelyard.policies.settings import PlacementSettings
 from steelyard.reports.cluster_page import Curve, curves, table, write_cluster_page
 from steelyard.scheduling.options import PlanOptions
-from steelyard.simulation.foresight import Learned
+from steelyard.simulation.foresight import Blind, Foresight, Learned, Oracle
 from steelyard.simulation.queue_report import QueueReport, summarise_queue
-from steelyard.simulation.queue_run import JobOutcome, QueueRun
+from steelyard.simulation.queue_run import JobOutcome, QueueRun, RunCosts
 from steelyard.traces.job import TraceJob
 
 DEFAULT_QUEUE_PLACEMENT = "best-fit"
+DURATIONS: dict[str, Callable[[], Foresight]] = {"learned": Learned, "true": Oracle, "none": Blind}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSettings:
+    """What holds for every order alike.
+
+    durations: what is known of them, a key of DURATIONS. stop_s: what a checkpoint and a restart take, each.
+    """
+
+    durations: str = "learned"
+    backfill: str = "easy"
+    stop_s: float = 30.0
+    seed: int = 42
+
+
 ROWS = (
     ("mean completion, s", "mean_completion_s", "{:,.0f}"),
     ("median completion, s", "median_completion_s", "{:,.0f}"),
@@ -42,23 +59,24 @@ def simulate_queue(
     jobs: Sequence[TraceJob],
     orderings: Sequence[str],
     placements: Sequence[str],
-    seed: int,
+    settings: QueueSettings,
     report: Path | None,
     as_json: bool,
 ) -> None:
-    """Run every ordering with every placement, durations learned from jobs that ended; print and report."""
+    """Run every ordering with every placement; print and report."""
     results: list[tuple[QueueReport, list[JobOutcome]]] = []
     with Progress(console=Console(stderr=True), transient=True, disable=as_json) as progress:
         for ordering in orderings:
             for placement in placements or (DEFAULT_QUEUE_PLACEMENT,):
                 name = f"{ordering}, {placement}"
                 bar = progress.add_task(name, total=len(jobs))
-                run = _queue_run(nodes, ordering, placement, seed)
+                run = _queue_run(nodes, ordering, placement, settings)
                 run.on_start = lambda _id, _at, bar=bar: progress.advance(bar)
                 outcomes = run.run(jobs)
                 results.append((summarise_queue(name, outcomes, len(run.never), nodes), outcomes))
     if report is not None:
-        source = f"{len(nodes):,} nodes, {len(jobs):,} jobs, durations learned from jobs that ended"
+        known = {"learned": "learned from jobs that ended", "true": "known", "none": "not known"}
+        source = f"{len(nodes):,} nodes, {len(jobs):,} jobs, durations {known[settings.durations]}"
         write_cluster_page(report, "steelyard simulate-cluster", source, _parts(results))
     if as_json:
         click.echo(json.dumps([each.as_json() for each, _ in results], indent=2))
@@ -71,13 +89,21 @@ def simulate_queue(
         click.echo(f"plots: {report}")
 
 
-def _queue_run(nodes: Sequence[Node], ordering: str, placement: str, seed: int) -> QueueRun:
-    settings = PlacementSettings(rng=random.Random(seed))
+def _queue_run(nodes: Sequence[Node], ordering: str, placement: str, settings: QueueSettings) -> QueueRun:
+    rng = random.Random(settings.seed)
     options = PlanOptions(
-        ordering=make_ordering(ordering), placement=make_placement(placement, settings), explain=False
+        ordering=make_ordering(ordering),
+        placement=make_placement(placement, PlacementSettings(rng=rng)),
+        backfill=settings.backfill,
+        explain=False,
     )
-    widest = max(int(node.capacity.gpus) for node in nodes)
-    return QueueRun(table=NodeTable(nodes), options=options, foresight=Learned(), gpus_per_node=widest)
+    return QueueRun(
+        table=NodeTable(nodes),
+        options=options,
+        foresight=DURATIONS[settings.durations](),
+        costs=RunCosts(checkpoint_s=settings.stop_s, restart_s=settings.stop_s),
+        gpus_per_node=max(int(node.capacity.gpus) for node in nodes),
+    )
 
 
 def _rows(results: Sequence[tuple[QueueReport, list[JobOutcome]]]) -> list[tuple[str, list[str]]]:

@@ -10,10 +10,11 @@ from rich.progress import Progress
 from rich.table import Table
 
 from steelyard.cli.cluster_argument import GENERATED, cluster_of, holds_jobs, jobs_of, nodes_of
-from steelyard.cli.cluster_queue import simulate_queue
+from steelyard.cli.cluster_queue import DURATIONS, QueueSettings, simulate_queue
 from steelyard.model.errors import ConfigError
 from steelyard.policies.placement.registry import DEFAULT_PLACEMENT, PLACEMENTS
 from steelyard.reports.cluster_page import Curve, bars, curves, table, write_cluster_page
+from steelyard.scheduling.options import BACKFILLS
 from steelyard.simulation.cluster_load import INFLATED, LOADS
 from steelyard.simulation.placement_report import PlacementReport, mean_curve
 from steelyard.simulation.placement_run import PlacementRun
@@ -28,6 +29,20 @@ Results = list[tuple[PlacementReport, list[PlacementRun]]]
 @click.option("--tasks", default=GENERATED, metavar="FILE", help="A CSV file of tasks or of jobs.")
 @click.option("--placement", "placements", multiple=True, metavar="NAME", help="May be repeated.")
 @click.option("--ordering", "orderings", multiple=True, metavar="NAME", help="Of a queue; may be repeated.")
+@click.option(
+    "--durations",
+    type=click.Choice(list(DURATIONS)),
+    default="learned",
+    show_default=True,
+    help="Queue: what is known of them.",
+)
+@click.option(
+    "--backfill",
+    type=click.Choice(BACKFILLS),
+    default="easy",
+    show_default=True,
+    help="Queue: who may pass the first that waits.",
+)
 @click.option("--load", type=click.Choice(LOADS), default=INFLATED, show_default=True)
 @click.option(
     "--demand",
@@ -56,6 +71,8 @@ def simulate_cluster(
     tasks: str,
     placements: tuple[str, ...],
     orderings: tuple[str, ...],
+    durations: str,
+    backfill: str,
     load: str,
     demand: float,
     used: float,
@@ -78,7 +95,9 @@ def simulate_cluster(
     if orderings:
         if not holds_jobs(tasks) or nodes is None:
             raise ConfigError("--ordering needs --nodes and, as --tasks, a trace of jobs with durations")
-        simulate_queue(nodes_of(nodes), jobs_of(tasks, limit), orderings, placements, seed, report, as_json)
+        settings = QueueSettings(durations=durations, backfill=backfill, seed=seed)
+        jobs = jobs_of(tasks, limit)
+        simulate_queue(nodes_of(nodes), jobs, orderings, placements, settings, report, as_json)
         return
     trial = Trial(
         trace=cluster_of(nodes, tasks, limit, seed),
@@ -129,12 +148,13 @@ def _source(trial: Trial, seeds: int) -> str:
 ROWS: list[tuple[str, Callable[[PlacementReport], str]]] = [
     ("allocated at the end, %", lambda each: f"{each.allocated:.2f} ± {each.allocated_deviation:.2f}"),
     ("… when 100 % had arrived", lambda each: f"{each.allocated_at_100:.2f}"),
+    ("… at most", lambda each: f"{each.peak_allocated:.2f}"),
     ("… mean over arrivals", lambda each: f"{each.mean_allocated:.2f}"),
     ("fragmented, %", lambda each: f"{each.fragmented:.2f}"),
     ("tasks", lambda each: f"{each.arrivals:,.0f}"),
     ("refused", lambda each: f"{each.refused:,.0f}"),
     ("refused, % of demand", lambda each: f"{each.refused_percent:.2f}"),
-    ("utilisation", lambda each: f"{each.utilisation:.3f}"),
+    ("utilisation of nodes", lambda each: f"{each.utilisation:.3f}"),
     ("balance degree", lambda each: f"{each.balance_degree:.5f}"),
     ("placements/s, one core", lambda each: f"{each.placements_per_s:,.0f}"),
 ]
@@ -175,5 +195,5 @@ def _parts(results: Results) -> list[tuple[str, str]]:
         ("The same near the end", curves(late, "arrived, %", "allocated, %")),
         ("Fragmented, by demand that has arrived", curves(fragmented, "arrived, %", "fragmented, %")),
         ("Tasks refused, by what ruled out most nodes", table(["", *names], refused)),
-        ("In use at the end, by GPU model (first seed)", bars(models, "%")),
+        ("In use at the peak, by GPU model (first seed)", bars(models, "%")),
     ]

@@ -2,7 +2,8 @@
 
 A policy that thinks of the tasks to come needs their mix. It may be told one at the start (a trace's, last
 month's); what it is asked to place is added. The mix is worked into a policy's tables again each time that
-the number of observations has doubled, and later every `WINDOW`, when what came before is halved.
+the number of observations has doubled, and later every `WINDOW`, when what came before is halved; and only if
+it has changed.
 """
 
 from collections.abc import Iterable
@@ -13,6 +14,8 @@ from steelyard.model.placement_policy import WHOLE_GPU, Claim, Demand, demand_of
 WINDOW = 4096
 MAX_SHAPES = 4096
 REMEMBERED_TASKS = 16_384
+CHANGED_FRACTION = 0.1
+"""Making tables anew costs as much as thousands of placements: only when a tenth of the mix is different."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -46,6 +49,7 @@ class RequestMix:
     _seen: int = 0
     _refresh_at: int = 8
     _tasks: dict[str, None] = field(default_factory=dict)
+    _told: dict[Shape, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, claims: Iterable[Claim], fixed: bool = True) -> "RequestMix":
@@ -71,6 +75,17 @@ class RequestMix:
         else:
             self._refresh_at += WINDOW
             self._fade()
+        return self._has_changed()
+
+    def _has_changed(self) -> bool:
+        """Whether a good part of the mix is not what it was when this last said so."""
+        total = sum(self.weights.values())
+        now = {shape: weight / total for shape, weight in self.weights.items()}
+        shapes = now.keys() | self._told.keys()
+        moved = sum(abs(now.get(shape, 0.0) - self._told.get(shape, 0.0)) for shape in sorted(shapes)) / 2
+        if moved < CHANGED_FRACTION:
+            return False
+        self._told = now
         return True
 
     def _add(self, claim: Claim, demand: Demand) -> None:

@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from steelyard.model.placement_policy import WHOLE_GPU, NodeColumns
 from steelyard.policies.request_mix import Shape
 
-ROOM_WEIGHT = 0.5
-"""The room price counts half: in full it keeps more room for large tasks while tasks come and go, but fills a
-cluster 0.2 points less (openb, `benchmarks/results/placement.md`)."""
+ROOM_WEIGHT = 0.7
+"""In full, the price of room keeps more of it while tasks come and go, but a cluster fills a little less."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -35,7 +35,9 @@ def _ticks(most_x: float, most_y: float) -> str:
         x = MARGIN + at / 4 * (WIDTH - MARGIN)
         y = (1 - at / 4) * (HEIGHT - MARGIN)
         anchor = "end" if at == 4 else "middle"
-        marks.append(f'<text x="{x:.0f}" y="{HEIGHT - 26}" text-anchor="{anchor}">{at / 4 * most_x:g}</text>')
+        marks.append(
+            f'<text x="{x:.0f}" y="{HEIGHT - 26}" text-anchor="{anchor}">{at / 4 * most_x:.3g}</text>'
+        )
         if at < 4:
             marks.append(
                 f'<text x="{MARGIN - 4}" y="{y + 4:.0f}" text-anchor="end">{at / 4 * most_y:.3g}</text>'

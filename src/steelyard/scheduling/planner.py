@@ -75,6 +75,7 @@ class _Round:
         self.releases: dict[str, str] = {}
         self.head: QueuedJob | None = None
         self.reservation: HeadReservation | None = None
+        self.reserved = False
         self.tried_behind = 0
         self.bounds: Bounds | None = None
         self.hopeless_shapes: set[tuple[object, ...]] = set()
@@ -90,8 +91,8 @@ class _Round:
         borrowers = self._consider_all(self._ordered())
         if borrowers:
             self._consider_all(iter(borrowers), borrowing=True)
-        if self.reservation is not None:
-            self.reservation.hold(self.table)  # nothing moves to where the head will start
+        if self.options.rebalancing is not None and (held := self._head_reservation()) is not None:
+            held.hold(self.table)  # nothing moves to where the head will start
         moves = planned_moves(self._running_now(), self.table, self.options, self.now_s)
         if self.reservation is not None:
             self.reservation.let_go(self.table)
@@ -199,12 +200,10 @@ class _Round:
 
     def _known_refusal(self, job: QueuedJob) -> GangRefusal | None:
         known = self.memory.refusals.get(job.shape)
-        if (
-            known is None
-            and self.reservation is not None
-            and not self.reservation.ends_before(self._late_s(job), self.now_s)
-        ):
-            known = self.refused_beside.get(job.shape)
+        if known is None and job.shape in self.refused_beside:
+            held = self._head_reservation()
+            if held is not None and not held.ends_before(self._late_s(job), self.now_s):
+                known = self.refused_beside[job.shape]
         return known
 
     def _remember(self, job: QueuedJob, refusal: GangRefusal) -> None:
@@ -218,9 +217,23 @@ class _Round:
     def _places(self, job: QueuedJob) -> Mapping[str, Placement] | GangRefusal:
         """Places that do not delay the head, reserved; or why there are none."""
         slow = self.options.slow_nodes(job)
-        if self.reservation is None:
+        held = self._head_reservation()
+        if held is None:
             return self.search.reserve(job, slow)
-        return self.reservation.fit_beside(job, self.search, slow, self._late_s(job))
+        return held.fit_beside(job, self.search, slow, self._late_s(job))
+
+    def _head_reservation(self) -> HeadReservation | None:
+        """The head's, made when it is first needed: with nothing free nobody asks for it."""
+        if self.head is not None and self.reservation is None and self.options.backfill == "easy":
+            if not self.reserved:
+                self.reservation = reserve_head(
+                    self.head,
+                    [*self._running_now(), *self.started],
+                    self.search,
+                    lambda each: self.now_s + self._left_s(each),
+                )
+            self.reserved = True
+        return self.reservation
 
     def _late_s(self, job: QueuedJob) -> float:
         late_s = job.expected_late_s if job.expected_late_s is not None else job.expected_time_s
@@ -242,10 +255,12 @@ class _Round:
             self._become_head(job, refusal)
         elif self.options.backfill != "greedy" or not self._preempt_for(job):
             self._wait(job, refusal, behind=self.head.job_id)
-            self._note_hopeless(job)
+            self._note_hopeless(job, refusal)
 
-    def _note_hopeless(self, job: QueuedJob) -> None:
-        if self.options.backfill == "greedy" and self._preemptor and self._preemptor.hopeless(job.shape):
+    def _note_hopeless(self, job: QueuedJob, refusal: GangRefusal) -> None:
+        """Remember shapes of which no later job can start in this round."""
+        may_preempt = self.options.backfill == "greedy"
+        if refusal.plain and (not may_preempt or (self._preemptor and self._preemptor.hopeless(job.shape))):
             self.hopeless_shapes.add(job.shape)
 
     def _become_head(self, job: QueuedJob, refusal: GangRefusal) -> None:
@@ -256,15 +271,10 @@ class _Round:
         if self._preempt_for(job):
             return
         self.head = job
-        self._note_hopeless(job)
-        if self.options.backfill == "easy":
-            self.reservation = reserve_head(
-                job,
-                [*self._running_now(), *self.started],
-                self.search,
-                lambda each: self.now_s + self._left_s(each),
-            )
-        self._wait(job, refusal, feasible_s=self.reservation.at_s if self.reservation else None)
+        self._note_hopeless(job, refusal)
+        if self.options.explain:
+            held = self._head_reservation()
+            self._wait(job, refusal, feasible_s=held.at_s if held else None)
 
     def _wait(
         self, job: QueuedJob, refusal: GangRefusal, behind: str = "", feasible_s: float | None = None

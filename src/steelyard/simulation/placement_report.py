@@ -15,7 +15,8 @@ class PlacementReport:
 
     allocated: at the end of each run. allocated_deviation: its standard deviation over seeds (population).
     allocated_at_100: when as much had been asked for as there is. mean_allocated: over all arrivals.
-    refused_percent: of what was asked for. utilisation, balance_degree: the seed's, over nodes, of the first.
+    peak_allocated: the most. refused_percent: of what was asked for. utilisation, balance_degree: the seed's,
+    over nodes, at the peak of the first run. model_used: likewise.
     refusals: tasks by the reason that ruled out most nodes. placements_per_s: of one core.
     """
 
@@ -26,6 +27,7 @@ class PlacementReport:
     allocated_deviation: float
     allocated_at_100: float
     mean_allocated: float
+    peak_allocated: float
     fragmented: float
     refused: float
     refused_percent: float
@@ -54,6 +56,7 @@ def summarise_placement(policy: str, runs: Sequence[PlacementRun], process_s: fl
         allocated_deviation=statistics.pstdev(allocated),
         allocated_at_100=100 * statistics.fmean(run.allocated_at(1.0) for run in runs),
         mean_allocated=100 * statistics.fmean(run.mean_allocated for run in runs),
+        peak_allocated=100 * statistics.fmean(run.peak_allocated for run in runs),
         fragmented=100 * statistics.fmean(run.fragmented for run in runs),
         refused=statistics.fmean(run.refused for run in runs),
         refused_percent=100 * statistics.fmean(run.refused_share for run in runs),

@@ -27,9 +27,10 @@ class Sample:
 class PlacementRun:
     """What came of it. Shares are of GPUs, or of cores in a cluster without GPUs.
 
-    allocated: share of capacity reserved at the end; mean_allocated: over all arrivals.
+    allocated: share of capacity reserved at the end; mean_allocated: over all arrivals; peak_allocated: the
+    most at any sample.
     refused_share: of what was asked for, what found no place. refusals: by the reason that ruled out most
-    nodes. model_used: share in use at the end by GPU model. node_used: the same by node.
+    nodes. model_used: share in use at that peak by GPU model. node_used: the same by node.
     """
 
     arrivals: int = 0
@@ -37,6 +38,7 @@ class PlacementRun:
     arrived: float = 0.0
     allocated: float = 0.0
     mean_allocated: float = 0.0
+    peak_allocated: float = 0.0
     refused_share: float = 0.0
     fragmented: float = 0.0
     curve: list[Sample] = field(default_factory=list)
@@ -111,14 +113,24 @@ class _Placing:
         self._next_sample = self._arrived * SAMPLES_A_CLUSTER // self._capacity + 1
         arrived, used = self._arrived / self._capacity, self._used / self._capacity
         self._run.curve.append(Sample(arrived, used, self._frag.share(self._capacity)))
+        self._note_peak()
 
     def finish(self) -> PlacementRun:
-        run, table = self._run, self._table
+        run = self._run
         run.arrived = self._arrived / self._capacity
         run.allocated = self._used / self._capacity
         run.mean_allocated = self._used_sum / self._capacity / max(1, run.arrivals)
         run.refused_share = self._refused / max(1, self._arrived)
         run.fragmented = self._frag.share(self._capacity)
+        self._note_peak()
+        return run
+
+    def _note_peak(self) -> None:
+        """How the nodes are used, when more is in use than ever before."""
+        run, table = self._run, self._table
+        if self._used < run.peak_allocated * self._capacity:
+            return
+        run.peak_allocated = self._used / self._capacity
         resource = "gpus" if self._by_gpu else "cpu_cores"
         run.node_used = [table.used_fraction(row, resource) for row in table.rows()]
         totals: Counter[str] = Counter()
@@ -128,7 +140,6 @@ class _Placing:
             totals[model] += total
             used[model] += round(total * table.used_fraction(row, resource))
         run.model_used = {model: used[model] / totals[model] for model in sorted(totals) if totals[model]}
-        return run
 
 
 class _FragmentedNodes:

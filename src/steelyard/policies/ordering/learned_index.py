@@ -17,15 +17,8 @@ from dataclasses import dataclass, field
 
 from steelyard.model.job import QueuedJob, RunningJob
 from steelyard.model.ordering_policy import ClusterView, Key
-from steelyard.policies.history import (
-    BOUNDS_S,
-    DurationHistory,
-    Durations,
-    GroupKey,
-    bucket_of,
-    bucket_span_s,
-    keys,
-)
+from steelyard.policies.history import BOUNDS_S, DurationHistory, Durations, bucket_span_s
+from steelyard.policies.learned_costs import LearnedCosts
 
 
 @dataclass(slots=True)
@@ -37,25 +30,21 @@ class LearnedIndex:
 
     history: DurationHistory = field(default_factory=DurationHistory)
     by_service: bool = True
-    levels_a_doubling: float = 1.0
+    levels_a_doubling: float = 0.5
     preemptive: bool = True
-    _tables: dict[GroupKey, tuple[int, list[float]]] = field(default_factory=dict)
-    _epoch: int = 0
+    _costs: LearnedCosts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._costs = LearnedCosts(self.history, index_costs_s)
 
     def observe_end(self, job: QueuedJob, ran_s: float, now_s: float) -> None:
         """A job ended well after `ran_s` seconds of work in all."""
-        self.history.observe(job.user, job.name, job.gpus, ran_s, now_s)
-        for _, key in keys(job.user, job.name, job.gpus):
-            group = self.history.groups[key]
-            made = self._tables.get(key)
-            if group.version == self.history.min_samples or (made and group.version >= 1.1 * made[0]):
-                self._tables[key] = (group.version, index_costs_s(group))
-                self._epoch += 1
+        self._costs.observe_end(job, ran_s, now_s)
 
     @property
     def epoch(self) -> int | None:
         """Grows when what was learned has changed some key."""
-        return self._epoch
+        return self._costs.epoch
 
     def steady_key(self, job: QueuedJob) -> Key:
         """Level of the index, then time of submission, then name."""
@@ -74,17 +63,8 @@ class LearnedIndex:
         return sorted(queue, key=self.steady_key)
 
     def _level(self, job: QueuedJob, ran_s: float) -> int:
-        found = self.history.group_of(job.user, job.name, job.gpus)
-        cost_s = self._table(*found)[bucket_of(ran_s)] if found else self.history.unknown_s + ran_s
-        if self.by_service:
-            cost_s *= job.width
+        cost_s = self._costs.cost_s(job, ran_s) * (job.width if self.by_service else 1.0)
         return math.floor(self.levels_a_doubling * math.log2(max(cost_s, 1e-3)))
-
-    def _table(self, key: GroupKey, group: Durations) -> list[float]:
-        """Seconds for each chance of an end (1 / index), by bucket of time run."""
-        if key not in self._tables:
-            self._tables[key] = (group.version, index_costs_s(group))
-        return self._tables[key][1]
 
 
 def index_costs_s(group: Durations) -> list[float]:

@@ -10,6 +10,7 @@ from steelyard.policies.ordering.deadline import EarliestDeadline
 from steelyard.policies.ordering.fair_share import FairShare
 from steelyard.policies.ordering.fifo import Fifo
 from steelyard.policies.ordering.learned_index import LearnedIndex
+from steelyard.policies.ordering.learned_remaining import LearnedRemaining
 from steelyard.policies.ordering.least_attained import LeastAttained
 from steelyard.policies.ordering.priority import Priority
 from steelyard.policies.ordering.shortest_predicted import ShortestPredicted
@@ -25,6 +26,8 @@ ORDERINGS: dict[str, Callable[[], OrderingPolicy]] = {
     "shortest-remaining": lambda: ShortestPredicted(preemptive=True),
     "least-attained": LeastAttained,
     "learned-index": LearnedIndex,
+    "learned-remaining": LearnedRemaining,
+    "learned-shortest": lambda: LearnedRemaining(preemptive=False, levels_a_doubling=8),
     "fair-share": FairShare,
     "deadline": EarliestDeadline,
 }
@@ -38,6 +41,8 @@ ORDERING_SUMMARIES: dict[str, str] = {
     "shortest-remaining": "least predicted time left first, running jobs are preempted",
     "least-attained": "fewest GPU-seconds attained first, running jobs are preempted (Tiresias)",
     "learned-index": "likeliest to end soon by what was learned of its kind, running jobs are preempted",
+    "learned-remaining": "shortest expected time left by what was learned, running jobs are preempted",
+    "learned-shortest": "shortest expected time by what was learned, nobody is preempted",
     "fair-share": "the tenant of least dominant share first, its past use counting too",
     "deadline": "earliest deadline first, lost jobs last",
 }

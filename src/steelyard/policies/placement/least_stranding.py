@@ -4,10 +4,11 @@ steelyard's own. FGD looks at what the next task cannot use; this also looks at 
 to come, CPU that runs out before GPUs included, and at what the task takes from others that have less
 choice (`policies.outlook`): room for large tasks, and GPUs of a model that some insist on. So tasks that
 want little CPU go where CPU is scarce, tasks without GPUs where it is plenty, shares beside shares that
-they fill up with, and whole nodes and rare models stay for those that need them. A tenth of a GPU is given
-for a node in full use over an idle one, so that nodes empty again while tasks come and go. Ties go to the
-first by name, or to one at random; with scores this fine it hardly matters. Cost: some look-ups for each
-node that changed; new tables, a tenth of a second, when the mix has changed.
+they fill up with, and whole nodes and rare models stay for those that need them. An earlier place in the
+order of names is worth a little, three GPUs from the first node to the last at most: as with first fit, the
+last nodes empty again while tasks come and go. Ties go to the first by name, or to one at random; with scores
+this fine there are few. Cost: some look-ups for each node that changed; new tables, a tenth of a second, when
+the mix has changed.
 """
 
 from collections.abc import Callable
@@ -30,8 +31,8 @@ from steelyard.policies.score_board import Score
 from steelyard.policies.selection import Selection
 from steelyard.policies.settings import PlacementSettings
 
-USE_WEIGHT = 0.1
-"""GPUs that full use of the node is worth."""
+ORDER_STEP, ORDER_MOST = 0.01, 3.0
+"""GPUs that a node is worth more than the next one by name; and the first more than the last, at most."""
 
 
 class LeastStranding:
@@ -72,24 +73,20 @@ class LeastStranding:
     def _scoring(self, demand: Demand, table: NodeColumns) -> Score:
         full, after = fullness(demand, table), self._after(demand, table)
         rows, before, stamps = self._rows, self._before, self._stamps
-        cpu_free, devices, gpu_free, generation = (
-            table.cpu_free,
-            table.devices,
-            table.gpu_free,
-            table.generation,
-        )
+        cpu_free, devices, generation = table.cpu_free, table.devices, table.generation
+        step = WHOLE_GPU * min(ORDER_STEP, ORDER_MOST / max(1, len(table.rank)))
+        early = [-step * rank for rank in table.rank]
         prices = [self._outlooks.price(model) * demand.gpu_milli for model in table.gpu_models]
 
         def score(row: int) -> float:
             outlook = rows[row]
             if outlook is None:
-                return round(full(row) / WHOLE_GPU, 3)
+                return round(early[row] + full(row) / WHOLE_GPU, 3)
             if stamps[row] != generation[row]:
                 stamps[row] = generation[row]
                 before[row] = outlook.useless(cpu_free[row], devices[row])
-            use = USE_WEIGHT * (WHOLE_GPU - gpu_free[row] / len(devices[row]))
             # In thousandths of a GPU; rounded, for equal nodes must tie whatever they were summed from.
-            return round(use + before[row] - after(outlook, row) - prices[row], 3)
+            return round(early[row] + before[row] - after(outlook, row) - prices[row], 3)
 
         return score
 

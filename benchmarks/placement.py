@@ -68,7 +68,7 @@ def openb(folder: Path, workload: str) -> ClusterTrace:
 
 
 def expected(folder: Path) -> Expected:
-    """(workload, policy) → published allocation in percent at 130 % and at 100 % of demand, mean of ten."""
+    """(workload, policy) → published allocation in percent at 130 % and 100 %, mean of ten seeds."""
     rows: dict[tuple[str, str], list[tuple[float, float]]] = {}
     path = folder / OPENB / "fgd_expected_analysis_allo_discrete.csv.gz"
     for row in csv.DictReader(gzip.decompress(path.read_bytes()).decode().splitlines()):

@@ -1,6 +1,13 @@
 """steelyard: a load balancer for data centres that train and serve large AI models."""
 
-__version__ = "0.1.0"
+from typing import TYPE_CHECKING
+
+from steelyard.version import __version__
+
+if TYPE_CHECKING:
+    from steelyard.jobs.checkpoints import Checkpoints
+    from steelyard.jobs.client import JobsClient
+    from steelyard.jobs.submission import SubmittedJob, submit
 
 __all__ = ["Checkpoints", "JobsClient", "SubmittedJob", "__version__", "submit"]
 

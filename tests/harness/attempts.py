@@ -105,6 +105,7 @@ def goes_on_elsewhere(service: RunningJobs, kill_node: Callable[[str], None], na
     again_s = time.monotonic() - killed_s
     service.wait_state(job_id, "done", timeout_s=60)
     assert_counted_once(service, job_id)
+    assert any("was lost" in each["reason"] for each in service.job(job_id)["timeline"])
     print(f"\n{name} node killed under the service: running again after {again_s:.1f} s")
     return again_s
 

@@ -9,7 +9,8 @@ import pytest
 from steelyard.engines.profiles import PROFILES, EngineProfile
 from steelyard.policies.routing.registry import POLICIES
 from steelyard.reports.objectives import Objective
-from steelyard.simulation.fleet import Answer, SimulatedFleet
+from steelyard.simulation.answer import Answer
+from steelyard.simulation.fleet import SimulatedFleet
 from steelyard.simulation.report import summarise
 from steelyard.traces.generator import generate_conversation
 from steelyard.traces.request import TraceRequest
@@ -95,7 +96,7 @@ def test_samples_show_what_is_in_flight() -> None:
     fleet.run(
         [TraceRequest(arrival_s=at, prompt_tokens=100, output_tokens=51) for at in (0.1, 0.2, 3.0)],
         sample_every_s=0.25,
-        on_sample=lambda now_s, loads: seen.append((now_s, loads)),
+        on_sample=lambda now_s: seen.append((now_s, list(fleet.fleet.requests))),
     )
     assert seen[:3] == [(0.0, [0, 0]), (0.25, [1, 1]), (0.5, [1, 1])]
     assert seen[-1] == (3.0, [0, 0])

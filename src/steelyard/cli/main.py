@@ -5,13 +5,19 @@ import sys
 
 import click
 
-from steelyard import __version__
 from steelyard.model.errors import SteelyardError
+from steelyard.version import __version__
 
 VERBS = {
     "serve": ("steelyard.cli.serve", "Balance requests over engines."),
     "check": ("steelyard.cli.check", "Check a configuration file and say what it would do."),
+    "keys": ("steelyard.cli.keys", "Make, list and revoke API keys."),
+    "reload": ("steelyard.cli.control", "Let a running gateway take up its changed configuration."),
+    "upgrade": ("steelyard.cli.control", "Let the installed program take over from the running one."),
+    "audit": ("steelyard.cli.audit", "Check that an audit log is whole."),
     "policies": ("steelyard.cli.policies", "List the routing policies."),
+    "why": ("steelyard.cli.why", "Say why a request went where it went."),
+    "shadow": ("steelyard.cli.shadow", "Say how often a shadow policy would have chosen otherwise."),
     "engine": ("steelyard.cli.engine", "Run an emulated LLM engine."),
     "replay": ("steelyard.cli.replay", "Replay a trace against an endpoint and report what came of it."),
     "simulate": ("steelyard.cli.simulate", "Try policies on a trace in virtual time."),
@@ -32,6 +38,8 @@ VERBS = {
         "steelyard.cli.simulate_cluster",
         "Try placement and queueing on a cluster's trace.",
     ),
+    "replay-log": ("steelyard.cli.replay_log", "Ask what other policies had done with logged traffic."),
+    "plan": ("steelyard.cli.plan", "Find how many replicas a load needs."),
     "demo": ("steelyard.cli.demo", "Watch a fleet, its policies, and an engine that dies."),
 }
 OPERATOR_MISTAKE = 2

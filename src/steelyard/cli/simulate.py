@@ -1,34 +1,36 @@
 """`steelyard simulate`: policies on a trace, in virtual time."""
 
 import json
-import random
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import click
-import msgspec
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from steelyard.cli.trace_argument import load_requests
+from steelyard.cli.trace_argument import at_speed, load_requests
 from steelyard.config.plugins import check_policy_name, make_policy
-from steelyard.engines.profiles import PROFILES, EngineProfile
+from steelyard.engines.profiles import PROFILES
+from steelyard.model.chance import Rng
+from steelyard.model.routing_policy import RoutingPolicy
 from steelyard.policies.routing.registry import DEFAULT_POLICY
 from steelyard.reports.objectives import Objective
-from steelyard.reports.page import Series, write_page
-from steelyard.simulation.fleet import SimulatedFleet
-from steelyard.simulation.report import SimulationReport, summarise
-from steelyard.traces.request import TraceRequest
+from steelyard.simulation.oracle import ORACLE, Oracle
+from steelyard.simulation.page import write_simulation_page
+from steelyard.simulation.report import SimulationReport
+from steelyard.simulation.scenario import read_scenario
+from steelyard.simulation.trial import SAMPLES, Trial, try_policy
 
 DEFAULT_POLICIES = ("round-robin", "least-requests", DEFAULT_POLICY)
-LOAD_SAMPLES = 200
 
 
 @click.command()
 @click.argument("trace")
-@click.option("--policy", "policies", multiple=True, metavar="NAME", help="May be repeated.")
+@click.option(
+    "--policy", "policies", multiple=True, metavar="NAME", help='May be repeated; "oracle" sees the caches.'
+)
 @click.option("--replicas", type=click.IntRange(1, 1024), default=8, show_default=True)
 @click.option(
     "--profile",
@@ -41,10 +43,17 @@ LOAD_SAMPLES = 200
 )
 @click.option(
     "--speed",
+    "speeds",
+    multiple=True,
     type=click.FloatRange(min=0, min_open=True),
-    default=1.0,
+    default=[1.0],
     show_default=True,
-    help="2 lets requests arrive twice as fast.",
+    help="2 lets requests arrive twice as fast. May be repeated.",
+)
+@click.option(
+    "--scenario",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A TOML file of replicas that fail, recover, slow down, drain or join.",
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first N requests.")
 @click.option("--slo-ttft", type=float, default=2.0, show_default=True, help="Seconds to the first token.")
@@ -59,7 +68,8 @@ def simulate(
     policies: tuple[str, ...],
     replicas: int,
     profiles: tuple[str, ...],
-    speed: float,
+    speeds: tuple[float, ...],
+    scenario: Path | None,
     limit: int | None,
     slo_ttft: float,
     slo_tpot: float,
@@ -67,58 +77,57 @@ def simulate(
     report: Path | None,
     as_json: bool,
 ) -> None:
-    """Try policies on TRACE (a file, or the word "generated") with the engines and the policies of the
-    gateway, in virtual time.
+    """Try policies on TRACE with the engines and the policies of the gateway, in virtual time.
+
+    TRACE is a file (Azure, Mooncake, the gateway's access log, CSV or JSON lines) or a generated load:
+    generated, poisson, gamma, diurnal, groups, sessions, with settings behind a colon.
 
     \b
     steelyard simulate generated --replicas 4 --limit 2000 --speed 2
+    steelyard simulate sessions:rate=2,think=15 --limit 2000 --report out.html
     """
     names = policies or DEFAULT_POLICIES
     for name in names:
-        check_policy_name(name)
-    requests = [_sooner(request, speed) for request in load_requests(trace, limit, seed)]
+        if name != ORACLE:
+            check_policy_name(name)
+    loaded = load_requests(trace, limit, seed)
+    events = read_scenario(scenario, replicas) if scenario is not None else []
     fleet = [PROFILES[profiles[slot % len(profiles)]] for slot in range(replicas)]
     objective = Objective(ttft_s=slo_ttft, tpot_s=slo_tpot)
-    results: list[tuple[SimulationReport, Series]] = []
+    trials: list[Trial] = []
     with Progress(console=Console(stderr=True), transient=True, disable=as_json) as progress:
-        for name in names:
-            bar = progress.add_task(name, total=len(requests))
-            results.append(_run(name, fleet, requests, seed, objective, partial(progress.advance, bar)))
+        for speed in speeds:
+            requests = at_speed(loaded, speed)
+            for name in names:
+                title = name if len(speeds) == 1 else f"{name} ×{speed:g}"
+                bar = progress.add_task(title, total=len(requests))
+                trials.append(
+                    try_policy(
+                        title,
+                        partial(_make, name),
+                        fleet,
+                        requests,
+                        seed=seed,
+                        objective=objective,
+                        events=events,
+                        samples=SAMPLES if report is not None else 0,
+                        on_arrival=partial(progress.advance, bar),
+                    )
+                )
     if report is not None:
-        source = f"{trace}, {len(requests)} requests at {speed:g} times their speed, {replicas} replicas"
-        write_page(report, [series for _, series in results], source, title="steelyard simulate")
+        pace = ", ".join(f"{speed:g}" for speed in speeds)
+        source = f"{trace}, {len(loaded)} requests at {pace} times their speed, {replicas} replicas"
+        write_simulation_page(report, trials, source)
     if as_json:
-        click.echo(json.dumps([result.as_json() for result, _ in results], indent=2))
+        click.echo(json.dumps([trial.report.as_json() for trial in trials], indent=2))
         return
-    Console().print(table_of([result for result, _ in results]))
+    Console().print(table_of([trial.report for trial in trials]))
     if report is not None:
         click.echo(f"plots: {report}")
 
 
-def _sooner(request: TraceRequest, speed: float) -> TraceRequest:
-    return request if speed == 1 else msgspec.structs.replace(request, arrival_s=request.arrival_s / speed)
-
-
-def _run(
-    name: str,
-    profiles: list[EngineProfile],
-    requests: list[TraceRequest],
-    seed: int,
-    objective: Objective,
-    on_arrival: Callable[[], None],
-) -> tuple[SimulationReport, Series]:
-    """One policy's run, every one from the same seed."""
-    rng = random.Random(seed)
-    fleet = SimulatedFleet(profiles, make_policy(name, rng), rng, requests[0].block_tokens)
-    loads: list[dict[str, float]] = []
-    answers = fleet.run(
-        requests,
-        sample_every_s=max(requests[-1].arrival_s / LOAD_SAMPLES, 0.001),
-        on_sample=lambda _, counts: loads.append(dict(zip(fleet.fleet.ids, map(float, counts), strict=True))),
-        on_arrival=on_arrival,
-    )
-    served = [answer.ttft_s for answer in answers if not answer.refused]
-    return summarise(name, answers, len(profiles), objective), (name, served, loads)
+def _make(name: str, rng: Rng) -> RoutingPolicy:
+    return Oracle(rng) if name == ORACLE else make_policy(name, rng)
 
 
 def table_of(reports: list[SimulationReport]) -> Table:
@@ -137,6 +146,7 @@ def table_of(reports: list[SimulationReport]) -> Table:
         ("utilisation", lambda report: f"{report.utilisation:.3f}"),
         ("balance degree", lambda report: f"{report.balance_degree:.5f}"),
         ("refused", lambda report: str(report.refused)),
+        ("lost", lambda report: str(report.lost)),
     ]
     for title, figure in rows:
         table.add_row(title, *map(figure, reports))

@@ -34,17 +34,20 @@ class KvCache:
         """Share taken by running sequences, 0..1: what engines report as KV cache use."""
         return min(1.0, self.running_tokens / self.capacity_tokens)
 
+    def present(self, hashes: tuple[int, ...]) -> int:
+        """How many of a prompt's leading blocks are here."""
+        for count, block in enumerate(hashes):
+            if block not in self._users and block not in self._idle:
+                return count
+        return len(hashes)
+
     def try_enter(self, hashes: tuple[int, ...], tokens: int) -> int | None:
         """Room for a prompt of so many tokens, `hashes` naming its whole blocks, and one more to come.
 
         Returns how many of its leading blocks are here; they are pinned, and the other tokens are
         taken. None, and nothing changed, when there is no room.
         """
-        present = 0
-        for block in hashes:
-            if block not in self._users and block not in self._idle:
-                break
-            present += 1
+        present = self.present(hashes)
         own = tokens - present * self.block_tokens
         woken = sum(block in self._idle for block in hashes[:present])
         # Room for a token to come too; else it would be set back at once.

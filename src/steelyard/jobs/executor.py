@@ -18,7 +18,7 @@ are events. `ExecutorError` is for an executor that cannot work at all.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from steelyard.model.errors import SteelyardError
 from steelyard.model.resources import Resources
@@ -158,4 +158,17 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """The controller leaves; tasks run on."""
+        ...
+
+
+@runtime_checkable
+class Dismissable(Protocol):
+    """An executor whose nodes can be ended with it (`steelyard down`)."""
+
+    def reattach_to_dismiss(self) -> None:
+        """Connect once more after `close`, to nodes as they are."""
+        ...
+
+    def dismiss(self, grace_s: float) -> None:
+        """End all tasks and agents; how they ended is told at the next start."""
         ...

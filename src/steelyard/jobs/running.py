@@ -9,7 +9,7 @@ from types import FrameType
 
 from steelyard.cluster.node_load import LoadRules
 from steelyard.jobs.client import SOCKET_NAME
-from steelyard.jobs.executor import Executor
+from steelyard.jobs.executor import Dismissable, Executor
 from steelyard.jobs.executors.local import LocalExecutor
 from steelyard.jobs.executors.local_node import LocalNode
 from steelyard.jobs.server import JobsServer
@@ -60,7 +60,7 @@ def run_service(
         # Nothing may be written and nothing ordered any more; who holds the journal now goes on.
         print(f"steelyard: {error}", file=sys.stderr, flush=True)
         return LOST_THE_JOURNAL
-    if server.leave_after_s is not None and isinstance(executor, LocalExecutor):
+    if server.leave_after_s is not None and isinstance(executor, Dismissable):
         executor.reattach_to_dismiss()
         executor.dismiss(server.leave_after_s)
     journal.give_up()

@@ -9,6 +9,7 @@ from steelyard.model.metrics import percentile
 
 Series = tuple[str, list[float], list[dict[str, float]]]
 
+TTFT_LABEL = "seconds to the first token"
 WIDTH, HEIGHT, MARGIN = 720, 260, 44
 COLOURS = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#ff8ab7", "#a463f2", "#97bbf5")
 STYLE = """
@@ -53,9 +54,9 @@ def _x(unit: float) -> float:
     return MARGIN + unit * (WIDTH - MARGIN)
 
 
-def _distribution(series: Sequence[Series]) -> str:
-    """Cumulative TTFT of each policy, on a logarithmic axis."""
-    values = [value for _, ttfts, _ in series for value in ttfts if value > 0]
+def distribution(series: Sequence[tuple[str, list[float]]], label: str) -> str:
+    """Cumulative shares of positive values, a line a name, on a logarithmic axis."""
+    values = [value for _, ttfts in series for value in ttfts if value > 0]
     if not values:
         return "<p>No answers.</p>"
     low, high = math.log10(min(values)), math.log10(max(values)) + 1e-9
@@ -65,7 +66,7 @@ def _distribution(series: Sequence[Series]) -> str:
 
     lines = [
         (name, [(place(percentile(ttfts, step / 200)), step / 200) for step in range(201)])
-        for name, ttfts, _ in series
+        for name, ttfts in series
         if ttfts
     ]
     decades = [10.0**power for power in range(math.ceil(low), math.floor(high) + 1)]
@@ -73,11 +74,11 @@ def _distribution(series: Sequence[Series]) -> str:
         f'<text x="{_x(place(decade)):.0f}" y="{HEIGHT - 26}" text-anchor="middle">{decade:g}</text>'
         for decade in decades
     )
-    return plot(lines, "seconds to the first token", "share of requests", ticks)
+    return plot(lines, label, "share of requests", ticks)
 
 
-def _loads(samples: Sequence[dict[str, float]]) -> str:
-    """Requests in flight on each replica over time."""
+def loads_plot(samples: Sequence[dict[str, float]], label: str = "requests in flight") -> str:
+    """A count of each replica over time."""
     names = sorted({name for sample in samples for name in sample})
     most = max((value for sample in samples for value in sample.values()), default=0.0) or 1.0
     last = max(1, len(samples) - 1)
@@ -85,7 +86,7 @@ def _loads(samples: Sequence[dict[str, float]]) -> str:
         (name, [(at / last, sample.get(name, 0.0) / most) for at, sample in enumerate(samples)])
         for name in names
     ]
-    return plot(lines, "time", f"requests in flight (top: {most:g})")
+    return plot(lines, "time", f"{label} (top: {most:g})")
 
 
 def write_page(path: Path, series: Sequence[Series], source: str, title: str = "steelyard demo") -> Path:
@@ -98,15 +99,16 @@ def write_page(path: Path, series: Sequence[Series], source: str, title: str = "
         for name, ttfts, _ in series
         if ttfts
     )
+    times = [(name, ttfts) for name, ttfts, _ in series]
     loads = "".join(
-        f"<h2>Load a replica: {html.escape(name)}</h2>{_loads(samples)}" for name, _, samples in series
+        f"<h2>Load a replica: {html.escape(name)}</h2>{loads_plot(samples)}" for name, _, samples in series
     )
     page = (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width"><title>{title}</title>'
         f"<style>{STYLE}</style><h1>{title}</h1><p>Load: {html.escape(source)}.</p>"
         f"<table><tr><th>policy</th><th>TTFT p50</th><th>p90</th><th>p99</th></tr>{rows}</table>"
-        f"<h2>Time to first token</h2>{_distribution(series)}{loads}</html>"
+        f"<h2>Time to first token</h2>{distribution(times, 'seconds to the first token')}{loads}</html>"
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 
 from steelyard.model.metrics import balance_degree, goodput_per_s, throughput_per_s, utilisation
 from steelyard.reports.objectives import Objective, Quantiles, without_nan
-from steelyard.simulation.fleet import Answer
+from steelyard.simulation.answer import Answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,7 +13,7 @@ class SimulationReport:
     """The figures of one policy's run.
 
     span_s: from the first arrival to the last token.
-    goodput_share: of all requests, refused ones included.
+    goodput_share: of all requests, refused and lost ones included.
     hit_share: of all prompt tokens, those that were in a cache.
     utilisation, balance_degree: the seed's, over output and new prompt tokens a replica, as shares of the
         most loaded one.
@@ -22,6 +22,7 @@ class SimulationReport:
     policy: str
     requests: int
     refused: int
+    lost: int
     span_s: float
     ttft_s: Quantiles
     tpot_s: Quantiles
@@ -54,6 +55,7 @@ def summarise(policy: str, answers: list[Answer], replicas: int, objective: Obje
         policy=policy,
         requests=len(answers),
         refused=sum(answer.refused for answer in answers),
+        lost=sum(answer.lost for answer in answers),
         span_s=span_s,
         ttft_s=Quantiles.of([answer.ttft_s for answer in served]),
         tpot_s=Quantiles.of([answer.tpot_s for answer in served]),

@@ -58,6 +58,11 @@ def generate_conversation(
     return requests
 
 
+def draw_lengths(rng: random.Random) -> tuple[int, int]:
+    """(prompt tokens, output tokens) of one request."""
+    return _draw(_PROMPT_TOKENS, rng), _draw(_OUTPUT_TOKENS, rng)
+
+
 def _draw(quantiles: tuple[int, ...], rng: random.Random) -> int:
     place = rng.random() * (len(quantiles) - 1)
     below = int(place)

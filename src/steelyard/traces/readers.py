@@ -10,6 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO
 
+import msgspec
+
 from steelyard.model.errors import TraceError
 from steelyard.traces.request import TraceRequest
 
@@ -52,12 +54,14 @@ def _reader_for(first: str, path: Path) -> Callable[[Iterable[str]], Iterable[Tr
     if first.startswith("TIMESTAMP,ContextTokens,GeneratedTokens"):
         return _azure
     if first.startswith("{"):
+        if '"request_id"' in first and '"reason"' in first:
+            return _access_log
         return _mooncake if '"hash_ids"' in first else _json_lines
     if "arrival_s" in first and "prompt_tokens" in first:
         return _csv
     raise TraceError(
-        f"{path} is no trace that is known: use Azure's CSV, Mooncake's JSON lines, or CSV or JSON lines "
-        "with arrival_s, prompt_tokens, output_tokens"
+        f"{path} is no trace that is known: use Azure's CSV, Mooncake's JSON lines, "
+        "the gateway's access log, or CSV or JSON lines with arrival_s, prompt_tokens, output_tokens"
     )
 
 
@@ -71,12 +75,11 @@ def _take(requests: Iterable[TraceRequest], limit: int | None) -> list[TraceRequ
 
 
 def _since(request: TraceRequest, start_s: float) -> TraceRequest:
-    return TraceRequest(
+    return msgspec.structs.replace(
+        request,
         arrival_s=request.arrival_s - start_s,
         prompt_tokens=max(1, request.prompt_tokens),
         output_tokens=max(1, request.output_tokens),
-        prefix_blocks=request.prefix_blocks,
-        block_tokens=request.block_tokens,
     )
 
 
@@ -110,6 +113,28 @@ def _json_lines(lines: Iterable[str]) -> Iterable[TraceRequest]:
             prompt_tokens=int(row["prompt_tokens"]),
             output_tokens=int(row["output_tokens"]),
             prefix_blocks=tuple(row.get("prefix_blocks", ())),
+            block_tokens=int(row.get("block_tokens", 512)),
+            session=int(row.get("session", 0)),
+            think_s=float(row.get("think_s", 0.0)),
+        )
+
+
+def _access_log(lines: Iterable[str]) -> Iterable[TraceRequest]:
+    """The gateway's own: inference requests that were answered, in the order in which they ended.
+
+    Needs `arrived_s`, the time of day of the arrival; `prefix_hashes` and `prefix_block_tokens` are used
+    where they are there.
+    """
+    for line in lines:
+        row = json.loads(line)
+        if row["status"] >= 400 or not row["prompt_tokens"] or not row["output_tokens"]:
+            continue
+        yield TraceRequest(
+            arrival_s=float(row["arrived_s"]),
+            prompt_tokens=int(row["prompt_tokens"]),
+            output_tokens=int(row["output_tokens"]),
+            prefix_blocks=tuple(map(int, row.get("prefix_hashes") or ())),
+            block_tokens=int(row.get("prefix_block_tokens") or 256),
         )
 
 

@@ -14,15 +14,14 @@ from steelyard.model.routing_policy import Pick, RoutingPolicy
 from steelyard.policies.routing.registry import POLICIES, POLICY_SUMMARIES
 
 NAMES = sorted(POLICIES)
+HASHES = [tuple(block * 0x9E3779B97F4A7C15 & (1 << 64) - 1 for block in (n, 10 + n)) for n in (1, 2, 3)]
 WEIGHTED = {"weighted-round-robin", "weighted-least-requests", "least-tokens", "hash-ring"}
 
 
 def picks(policy: RoutingPolicy, count: int, slots: list[int], loads: list[int], keyed: bool) -> list[Pick]:
     fleet, eligible = fleet_of(*loads), Eligible.of(slots)
     requests = (
-        Request(
-            prompt_tokens=100, prefix_hashes=(n % 3, 1000 + n % 7), affinity_key=f"key-{n}" if keyed else ""
-        )
+        Request(prompt_tokens=600, prefix_hashes=HASHES[n % 3], affinity_key=f"key-{n}" if keyed else "")
         for n in range(count)
     )
     return [policy.pick(request, eligible, fleet, float(at)) for at, request in enumerate(requests)]

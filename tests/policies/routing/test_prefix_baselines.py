@@ -18,7 +18,14 @@ BASELINES = [
     "aibrix-prefix-cache",
     "inference-extension",
 ]
-PROMPT = Request(prompt_tokens=1024, prefix_hashes=(1, 2, 3, 4), prefix_block_tokens=256)
+
+
+def hashes(*blocks: int) -> tuple[int, ...]:
+    """What chained hashes look like: all bits differ."""
+    return tuple(block * 0x9E3779B97F4A7C15 & (1 << 64) - 1 for block in blocks)
+
+
+PROMPT = Request(prompt_tokens=1024, prefix_hashes=hashes(1, 2, 3, 4), prefix_block_tokens=256)
 
 
 def chosen(name: str, *loads: int, holder: int, prompt: Request = PROMPT) -> set[int]:
@@ -52,7 +59,9 @@ def test_says_how_much_it_believes_to_be_cached(name: str) -> None:
 def test_new_prompts_are_spread_over_idle_equals(name: str) -> None:
     policy, fleet, eligible = POLICIES[name](Random(1)), fleet_of(0, 0, 0), Eligible.of(range(3))
     counts = Counter(
-        policy.pick(Request(prompt_tokens=512, prefix_hashes=(n, -n)), eligible, fleet, 0.0).slot
+        policy.pick(
+            Request(prompt_tokens=512, prefix_hashes=hashes(n, 10_000 + n)), eligible, fleet, 0.0
+        ).slot
         for n in range(1, 3_001)
     )
     # 3,000 fair picks of 3: 6 sigma is 155.
@@ -60,9 +69,11 @@ def test_new_prompts_are_spread_over_idle_equals(name: str) -> None:
 
 
 def test_sglang_wants_more_than_half_of_the_prompt() -> None:
-    half = Request(prompt_tokens=2048, prefix_hashes=(1, 2, 3, 4, 9, 9, 9, 9), prefix_block_tokens=256)
+    half = Request(
+        prompt_tokens=2048, prefix_hashes=hashes(1, 2, 3, 4, 9, 10, 11, 12), prefix_block_tokens=256
+    )
     assert chosen("sglang-cache-aware", 0, 5, 5, holder=2, prompt=half) == {0}
-    over = Request(prompt_tokens=2047, prefix_hashes=(1, 2, 3, 4, 9, 9, 9), prefix_block_tokens=256)
+    over = Request(prompt_tokens=2047, prefix_hashes=hashes(1, 2, 3, 4, 9, 10, 11), prefix_block_tokens=256)
     assert chosen("sglang-cache-aware", 0, 5, 5, holder=2, prompt=over) == {2}
 
 

@@ -76,29 +76,60 @@ def test_peak_ewma_believes_bad_news_at_once_and_forgets_it_slowly() -> None:
 
 def test_the_default_goes_where_the_prefix_is_unless_that_replica_is_too_busy() -> None:
     policy, fleet, eligible = PrefixTtft(Random(1)), fleet_of(0, 0, 0, 0), Eligible.of(range(4))
-    request = Request(prompt_tokens=2_048, prefix_hashes=tuple(range(1, 9)), prefix_block_tokens=256)
+    request = Request(
+        prompt_tokens=2_048,
+        prefix_hashes=tuple(block * 0x9E3779B97F4A7C15 & (1 << 64) - 1 for block in range(1, 9)),
+        prefix_block_tokens=256,
+    )
     home = policy.pick(request, eligible, fleet, 0.0)
     again = policy.pick(request, eligible, fleet, 0.0)
     assert (again.slot, again.reason, again.matched_tokens) == (home.slot, "prefix", 2_048)
-    fleet.queued_prompt_tokens[home.slot] = 50_000
+    fleet.queued_prompt_tokens[home.slot], fleet.requests[home.slot] = 50_000, 5
     assert policy.pick(request, eligible, fleet, 0.0).slot != home.slot
 
 
 def test_the_default_learns_who_is_fast_and_survives_lies() -> None:
     policy, fleet, eligible = PrefixTtft(Random(1)), fleet_of(0, 0), Eligible.of([0, 1])
     request = Request(prompt_tokens=1_000)
+    now_s = 0.0
     for _ in range(30):
         for slot, ttft_s in ((0, 0.1), (1, 1.0)):
-            pick = policy.pick(request, Eligible.of([slot]), fleet, 0.0)
-            policy.observe_first_token(pick, request, ttft_s, fleet, 0.0)
-    assert all(policy.pick(request, eligible, fleet, 0.0).slot == 0 for _ in range(50))
+            pick = policy.pick(request, Eligible.of([slot]), fleet, now_s)
+            now_s += ttft_s
+            policy.observe_first_token(pick, request, ttft_s, fleet, now_s)
+    assert all(policy.pick(request, eligible, fleet, now_s).slot == 0 for _ in range(50))
     for lie_s in (0.0, -1.0, 1e-12, 1e12):
-        pick = policy.pick(request, Eligible.of([1]), fleet, 0.0)
-        policy.observe_first_token(pick, request, lie_s, fleet, 0.0)
-    assert policy.pick(request, eligible, fleet, 0.0).slot in (0, 1)
+        pick = policy.pick(request, Eligible.of([1]), fleet, now_s)
+        policy.observe_first_token(pick, request, lie_s, fleet, now_s)
+        policy.observe_finish(pick, request, lie_s, 100, 10**9, fleet, now_s)
+    assert policy.pick(request, eligible, fleet, now_s).slot in (0, 1)
 
 
 def test_the_default_looks_at_few_of_a_thousand() -> None:
     policy, fleet = PrefixTtft(Random(1)), fleet_of(*[3] * 1_000)
     pick = policy.pick(Request(prompt_tokens=100), Eligible.of(range(1_000)), fleet, 0.0)
     assert len(pick.candidates) <= 10
+
+
+def test_the_default_sees_that_a_queue_has_been_worked_on() -> None:
+    policy, fleet, eligible = PrefixTtft(Random(1)), fleet_of(0, 0), Eligible.of([0, 1])
+    request = Request(prompt_tokens=1_000)
+    # Both were sent 20,000 tokens, which are two seconds' work at first guess, one of them 1.5 s ago.
+    for slot, sent_s in ((0, 10.0), (1, 11.5)):
+        policy.pick(request, Eligible.of([slot]), fleet, sent_s)
+        fleet.requests[slot], fleet.queued_prompt_tokens[slot] = 1, 20_000
+    assert all(policy.pick(request, eligible, fleet, 11.5).slot == 0 for _ in range(20))
+
+
+def test_the_default_puts_cold_prefixes_where_caches_were_filled_least() -> None:
+    policy, fleet, eligible = PrefixTtft(Random(1)), fleet_of(0, 0, 0, 0), Eligible.of(range(4))
+    counts = Counter(
+        policy.pick(
+            Request(prompt_tokens=512, prefix_hashes=(n * 0x9E3779B97F4A7C15 & (1 << 64) - 1,)),
+            eligible,
+            fleet,
+            0.0,
+        ).slot
+        for n in range(1, 41)
+    )
+    assert set(counts.values()) == {10}

@@ -116,7 +116,13 @@ class Agent:
             self._flush(controller)
 
     def _look_whether_needed(self, now_s: float) -> None:
-        if not self.folder.exists() or not all(each.exists for each in self.lives_with):
+        if not all(each.exists for each in self.lives_with):
+            # The node is as good as dead, and what ran on it is lost: nobody is told of polite ends.
+            for controller in [*self.controllers]:
+                self._drop(controller)
+            self.attempts.abandon()
+            self.leaving = True
+        elif not self.folder.exists():
             self.attempts.stop_all(0.0, now_s)
             self.leaving = True
         elif self.controllers or not self.attempts.is_idle:

@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +22,7 @@ from steelyard.telemetry.process_groups import members
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 DISK_FULL_BYTES = 1 << 20  # a file system this full fails whatever writes
+ABANDON_S = 2.0
 NO_PROCESS_LEFT = (errno.EAGAIN, errno.ENOMEM)
 
 
@@ -124,6 +126,20 @@ class NodeAttempts:
         """Ask all to leave."""
         for process in self._running.values():
             process.ask_to_stop(grace_s, now_s)
+
+    def abandon(self) -> None:
+        """End all at once and write no end down: a later agent of the node tells them as lost."""
+        held = [*self._running.values(), *(process for process, _ in self._leaving.values())]
+        self._running.clear()
+        self._leaving.clear()
+        until_s = time.monotonic() + ABANDON_S
+        while held and time.monotonic() < until_s:
+            for process in held:
+                process.kill()
+                process.child.poll()
+            _reap_orphans(frozenset(process.child.pid for process in held))
+            held = [process for process in held if process.has_group() or process.left_behind()]
+            time.sleep(0.01)
 
     def keep_only(self, live: list[Attempt], now_s: float) -> None:
         """End what is not to live, and forget the ends that nobody waits for."""

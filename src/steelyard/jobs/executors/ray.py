@@ -72,6 +72,7 @@ class RayExecutor:
     _logs: dict[int, bytes] = field(default_factory=dict)
     _requests: int = 0
     _next_spawn_s: float = 0.0
+    _is_dismissing: bool = False
     head_answers: bool = True
 
     # --- the bridge ---------------------------------------------------------------------------------------
@@ -154,7 +155,8 @@ class RayExecutor:
             return
         elif line.kind == "open":
             node.is_open, node.gone_at_s, node.heard_at_s = True, None, now_s
-            live = [attempt for attempt, name in self._where.items() if name == line.node]
+            here = [attempt for attempt, name in self._where.items() if name == line.node]
+            live = None if self._is_dismissing else here
             self._send(line.node, Order(kind="hello", term=self.term, live=live))
         elif line.kind in ("gone", "silent"):
             node.is_open, node.reason = False, line.reason
@@ -294,3 +296,18 @@ class RayExecutor:
         if self._link is not None:
             self._link.close()
             self._link = None
+
+    def reattach_to_dismiss(self) -> None:
+        """Connect once more, to agents as they are."""
+        self._is_dismissing = True
+        self.reattach([*self._where.items()])
+
+    def dismiss(self, grace_s: float) -> None:
+        """End all tasks, agents and actors."""
+        until_s = time.monotonic() + grace_s + 5.0
+        for name in self._nodes:
+            self._send(name, Order(kind="leave", term=self.term, grace_s=grace_s))
+        while any(node.is_open for node in self._nodes.values()) and time.monotonic() < until_s:
+            self._take_in(0.1)
+        # Left open a second longer, the bridge would make new actors on the nodes that it sees.
+        self.close()

@@ -283,6 +283,18 @@ class SlurmExecutor:
     def close(self) -> None:
         """Jobs go on."""
 
+    def reattach_to_dismiss(self) -> None:
+        """Nothing was let go."""
+
+    def dismiss(self, grace_s: float) -> None:
+        """End all tasks; how they ended stays written in their folders."""
+        for attempt in [*self._attempts]:
+            self.stop(attempt, grace_s)
+        until_s = self.clock() + grace_s + 2.0
+        for held in [*self._attempts.values()]:
+            if not held.wait_until_over(self.clock, max(0.0, until_s - self.clock())):
+                self._cancel(held)
+
 
 def batch_options(order: StartOrder, folder: Path) -> list[str]:
     """What `sbatch` is told of one attempt."""

@@ -4,11 +4,11 @@ steelyard's own. FGD looks at what the next task cannot use; this also looks at 
 to come, CPU that runs out before GPUs included, and at what the task takes from others that have less
 choice (`policies.outlook`): room for large tasks, and GPUs of a model that some insist on. So tasks that
 want little CPU go where CPU is scarce, tasks without GPUs where it is plenty, shares beside shares that
-they fill up with, and whole nodes and rare models stay for those that need them. The place in the order of
-names counts too, three GPUs from the first node to the last: as with first fit, the last ones empty again
-while tasks come and go. Ties go to the first by name, or to one at random; with scores this fine it hardly
-matters. Cost: some look-ups for each node that changed; new tables, a tenth of a second, when the mix has
-changed.
+they fill up with, and whole nodes and rare models stay for those that need them. An earlier place in the
+order of names is worth a little, three GPUs from the first node to the last at most: as with first fit, the
+last nodes empty again while tasks come and go. Ties go to the first by name, or to one at random; with scores
+this fine there are few. Cost: some look-ups for each node that changed; new tables, a tenth of a second, when
+the mix has changed.
 """
 
 from collections.abc import Callable
@@ -31,8 +31,8 @@ from steelyard.policies.score_board import Score
 from steelyard.policies.selection import Selection
 from steelyard.policies.settings import PlacementSettings
 
-ORDER_WEIGHT = 3.0
-"""GPUs that the first node by name is worth more than the last one."""
+ORDER_STEP, ORDER_MOST = 0.01, 3.0
+"""GPUs that a node is worth more than the next one by name; and the first more than the last, at most."""
 
 
 class LeastStranding:
@@ -74,7 +74,8 @@ class LeastStranding:
         full, after = fullness(demand, table), self._after(demand, table)
         rows, before, stamps = self._rows, self._before, self._stamps
         cpu_free, devices, generation = table.cpu_free, table.devices, table.generation
-        early = [ORDER_WEIGHT * WHOLE_GPU * (1 - rank / len(table.rank)) for rank in table.rank]
+        step = WHOLE_GPU * min(ORDER_STEP, ORDER_MOST / max(1, len(table.rank)))
+        early = [-step * rank for rank in table.rank]
         prices = [self._outlooks.price(model) * demand.gpu_milli for model in table.gpu_models]
 
         def score(row: int) -> float:

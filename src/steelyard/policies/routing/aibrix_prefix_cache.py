@@ -45,5 +45,5 @@ class AibrixPrefixCache:
         slot = least_slot(candidates, requests.__getitem__, self.rng)
         if request.prefix_hashes:
             capacity = fleet.kv_capacity_tokens[slot] // request.prefix_block_tokens
-            self.index.insert(slot, request.prefix_hashes, capacity or DEFAULT_CAPACITY_BLOCKS)
+            self.index.insert(slot, request.prefix_hashes, capacity or DEFAULT_CAPACITY_BLOCKS, held[slot])
         return Pick(slot, reason, (slot,), (requests[slot],), held[slot] * request.prefix_block_tokens)

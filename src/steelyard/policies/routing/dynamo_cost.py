@@ -41,7 +41,7 @@ class DynamoCost:
         slot = least_slot(eligible.slots, cost_of, self.rng)
         if request.prefix_hashes:
             capacity = fleet.kv_capacity_tokens[slot] // request.prefix_block_tokens
-            self.index.insert(slot, request.prefix_hashes, capacity or DEFAULT_CAPACITY_BLOCKS)
+            self.index.insert(slot, request.prefix_hashes, capacity or DEFAULT_CAPACITY_BLOCKS, held[slot])
         return Pick(slot, "dynamo-cost", (slot,), (cost_of(slot),), held[slot] * block_tokens)
 
 

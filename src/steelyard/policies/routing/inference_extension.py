@@ -44,6 +44,6 @@ class InferenceExtension:
 
         slot = least_slot(eligible.slots, missing_score, self.rng)
         if hashes:
-            self.index.insert(slot, hashes, MAX_BLOCKS)
+            self.index.insert(slot, hashes, MAX_BLOCKS, held[slot])
         matched_tokens = held[slot] * request.prefix_block_tokens
         return Pick(slot, "scores", (slot,), (missing_score(slot),), matched_tokens)

@@ -1,125 +1,166 @@
-"""Estimated time to first token, with prompt caches taken into account: the default.
+"""The least estimated time to first token, counting what the request costs others: the default.
 
-For each candidate: the prompt tokens before this request's first token (queued ones, and this prompt's
-that are not in its cache, which count twice: they also delay those who come after), the output tokens still
-expected there, and some for each request in its batch, over its speed. The least wins; among those within
-5 % of the least, one at random. Candidates are the holders of the longest known prefix and a few sampled
-others, or all of a small fleet, so that the cost does not grow with the fleet.
+Seconds of a candidate = what is left of the prompts queued there + its own prompt's work · what a second of
+work costs everyone + what its batch costs. In detail:
 
-Speed is learned from each replica's own first tokens: work sent before them over the time they took, both
-sums fading, drawn towards the fleet's until enough is heard. (Fading single ratios instead were so noisy
-that equal replicas got unequal loads: in SLO on the Mooncake conversation at twice its speed 39 %, not 51.)
-Cost: the same at any fleet size (benchmarks/results).
+- own work: an affine time of the tokens that are not in its cache, learned from first tokens over all
+  replicas (least squares, fading), times the replica's own slowness against that;
+- what is left: the queue's tokens, less the time that has passed since the prompt at its head was begun; a
+  quarter at least is always left, and an engine that is late is believed to stay so for as long again;
+- a second of work makes those wait who come before the queue is empty, 1 / (1 − ρ) in all, ρ being
+  the share of replicas seen with a queue; and it stalls the answers under way, each a little. So the busier
+  the fleet, the more a cached prefix is worth;
+- a batch slows every token by about a hundredth of a step for each request in it, and half of that cost is
+  that of the others.
+
+Stalls and tokens are weighed against waiting as twentyfold, the ratio of common objectives (2 s to the
+first token, 100 ms a token). Ties go to one at random. Candidates are all of a small fleet; of a large one
+the holders of the longest prefix and a few sampled others, so that the cost does not grow with the fleet.
+The constants were chosen on generated sessions, not on the traces of `benchmarks/results/routing.md`.
 """
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from steelyard.model.chance import Rng
 from steelyard.model.fleet import Eligible, Fleet
 from steelyard.model.request import Request
 from steelyard.model.routing_policy import Pick
+from steelyard.policies.prefill_speed import PrefillSpeed
 from steelyard.policies.prefix_index import DEFAULT_CAPACITY_BLOCKS, PrefixIndex
-from steelyard.policies.ties import one_of
 
-SAMPLED = 6
-MAX_HOLDERS = 4
-NEAR = 1.05
-KEPT_SHARE = 0.98  # of what was heard, at each first token: the last 50 count most
-DOUBT_S = 2.0  # seconds of first tokens that the fleet's speed counts for, beside a replica's own
-MISS_WEIGHT = 2.0
-START_TOKENS_PER_S = 8000.0
-OVERHEAD_TOKENS = 64.0  # what a request costs whatever its length: a scheduling step, a first decode
-SLOWEST_TOKENS_PER_S, FASTEST_TOKENS_PER_S = 10.0, 10_000_000.0  # lying engines stay within reason
-
-
-@dataclass(slots=True)
-class _Heard:
-    """What first tokens told of a replica, fading: work for its weight, and the time it took."""
-
-    generation: int
-    work_tokens: float = 0.0
-    time_s: float = 0.0
+LOOK_AT_ALL: Final = 16
+SAMPLED: Final = 8
+NEAR: Final = 0.05
+LEAST_LEFT: Final = 0.25
+MOST_BATCH: Final = 80  # beyond this, a longer queue is worse than a larger batch
+MOST_LATE_S: Final = 5.0  # an engine that is later than this may not be streaming at all
+STALL_SHARE: Final = 0.03  # of a second's wait, for each answer under way that is stalled for a second
+MOST_STALL_S: Final = 1.0  # a longer stall has spoilt an answer already
+BATCH_STEPS: Final = 0.4  # steps that a request in the batch costs: 2 · 20 · a hundredth
+MOST_BUSY: Final = 0.85  # beyond this, 1 / (1 − ρ) says more of noise than of load
+BUSY_KEPT: Final = 0.98  # of the busy share, at each pick
 
 
 @dataclass(slots=True)
 class PrefixTtft:
-    """The default policy."""
+    """The default policy. index: may lie in memory that several workers share."""
 
     rng: Rng
     index: PrefixIndex = field(default_factory=PrefixIndex)
-    _heard: dict[int, _Heard] = field(default_factory=dict)
-    # Sums over `_heard`, kept as they change: adding up 1,000 replicas a pick would double its cost.
-    _all: _Heard = field(default_factory=lambda: _Heard(0, START_TOKENS_PER_S, 1.0))
+    _speed: PrefillSpeed = field(default_factory=PrefillSpeed)
+    _busy: float = 0.3
 
     def pick(self, request: Request, eligible: Eligible, fleet: Fleet, now_s: float) -> Pick:
-        """Pick the least estimated time to first token."""
-        hashes, block_tokens = request.prefix_hashes, request.prefix_block_tokens
-        candidates = self._candidates(eligible)
-        blocks, holders = self.index.match(hashes) if hashes else (0, ())
-        if blocks and len(candidates) < len(eligible.slots):
-            usable = [slot for slot in holders if slot in eligible.members][:MAX_HOLDERS]
-            candidates = (*usable, *(slot for slot in candidates if slot not in usable))
-        cached = [self._cached_blocks(slot, hashes, blocks, holders) * block_tokens for slot in candidates]
-        prompt_tokens = request.prompt_tokens
-        scores = [
-            self._estimate_s(slot, fleet, max(0, prompt_tokens - tokens))
-            for slot, tokens in zip(candidates, cached, strict=True)
-        ]
-        bound = min(scores) * NEAR
+        """Pick the least cost."""
+        slots, index, speed = eligible.slots, self.index, self._speed
+        hashes, prompt_tokens = request.prefix_hashes, request.prompt_tokens
+        large = len(slots) > LOOK_AT_ALL
+        if large:
+            slots = self._sample(eligible, hashes)
+        if speed.version != fleet.version:
+            self._take_in(fleet)
+        held = index.held_by(slots, hashes) if hashes else None
+        scores, busy = self._scores(request, slots, held, fleet, now_s)
+        least = min(scores)
+        # Differences of a twentieth of the own work are noise of what was learned.
+        bound = least + NEAR * (speed.start_s + prompt_tokens * speed.token_s)
         near = [at for at, score in enumerate(scores) if score <= bound]
-        at = one_of(near, self.rng)
-        slot, tokens = candidates[at], cached[at]
-        if hashes:
-            capacity = fleet.kv_capacity_tokens[slot] // block_tokens or DEFAULT_CAPACITY_BLOCKS
-            self.index.insert(slot, hashes, capacity)
-        work = fleet.queued_prompt_tokens[slot] + max(0, prompt_tokens - tokens) + OVERHEAD_TOKENS
-        return Pick(slot, "prefix" if tokens else "estimate", candidates, tuple(scores), tokens, work)
+        at = near[0] if len(near) == 1 else self._one_of(near, slots, fresh=bool(hashes))
+        slot = slots[at]
+        self._busy += (busy / len(slots) - self._busy) * (1 - BUSY_KEPT)
+        queued = fleet.queued_prompt_tokens[slot]
+        if not queued:
+            index.set_head_us(slot, int(now_s * 1e6))
+        if held is None:
+            return Pick(slot, "estimate", slots, tuple(scores), 0, queued + prompt_tokens)
+        blocks, block_tokens = held[at], request.prefix_block_tokens
+        capacity = fleet.kv_capacity_tokens[slot] // block_tokens or DEFAULT_CAPACITY_BLOCKS
+        index.insert(slot, hashes, capacity, blocks, named=large)
+        cached = blocks * block_tokens
+        work = queued + max(1, prompt_tokens - cached)
+        return Pick(slot, "prefix" if blocks else "estimate", slots, tuple(scores), cached, work)
 
-    def _candidates(self, eligible: Eligible) -> tuple[int, ...]:
-        slots = eligible.slots
-        if len(slots) <= SAMPLED + 2:
-            return slots
-        count, random = len(slots), self.rng.random
-        return tuple({slots[int(random() * count)]: None for _ in range(SAMPLED)})
+    def _scores(
+        self, request: Request, slots: tuple[int, ...], held: list[int] | None, fleet: Fleet, now_s: float
+    ) -> tuple[list[float], int]:
+        """(seconds a candidate, how many of them have a queue)."""
+        speed, heads = self._speed, self.index.head_us
+        queued_tokens, requests, slowness = fleet.queued_prompt_tokens, fleet.requests, speed.slowness
+        token_s, start_s = speed.token_s, speed.start_s
+        batch_s = BATCH_STEPS * speed.step_s
+        others = 1.0 / (1.0 - (self._busy if self._busy < MOST_BUSY else MOST_BUSY))
+        prompt_tokens, block_tokens = request.prompt_tokens, request.prefix_block_tokens
+        own_s = start_s + prompt_tokens * token_s
+        busy, at = 0, 0
+        scores: list[float] = []
+        for slot in slots:
+            if held is not None:
+                blocks = held[at]
+                at += 1
+                if blocks:
+                    new_tokens = prompt_tokens - blocks * block_tokens
+                    own_s = start_s + (new_tokens if new_tokens > 0 else 1) * token_s
+                else:
+                    own_s = start_s + prompt_tokens * token_s
+            batch = requests[slot]
+            if batch:
+                if batch > MOST_BATCH:
+                    batch = MOST_BATCH
+                stall_s = own_s if own_s < MOST_STALL_S else MOST_STALL_S
+                seconds = own_s * others + stall_s * STALL_SHARE * batch
+                queued = queued_tokens[slot]
+                if queued:
+                    busy += 1
+                    wait_s = queued * token_s * slowness[slot]
+                    passed_s = now_s - heads(slot) * 1e-6
+                    left_s = wait_s - passed_s if passed_s < wait_s else min(MOST_LATE_S, passed_s - wait_s)
+                    if left_s < LEAST_LEFT * wait_s:
+                        left_s = LEAST_LEFT * wait_s
+                    seconds += left_s
+                scores.append((seconds + batch * batch_s) * slowness[slot])
+            else:
+                scores.append(own_s * others * slowness[slot])
+        return scores, busy
 
-    def _cached_blocks(
-        self, slot: int, hashes: tuple[int, ...], blocks: int, holders: tuple[int, ...]
-    ) -> int:
-        """Blocks of the prompt that one replica probably holds; `blocks` is the most that anyone does."""
-        if not blocks or slot in holders:
-            return blocks
-        return self.index.matched_blocks(slot, hashes)
+    def _one_of(self, near: list[int], slots: tuple[int, ...], *, fresh: bool) -> int:
+        """One of equals: the one whose cache was filled least, so that cold prefixes go where there is room
+        and caches turn over evenly.
+        """
+        if fresh:
+            filled = [self.index.turned_over(slots[at]) for at in near]
+            least = min(filled)
+            near = [at for at, blocks in zip(near, filled, strict=True) if blocks == least]
+        return near[int(self.rng.random() * len(near))]
 
-    def _estimate_s(self, slot: int, fleet: Fleet, new_tokens: int) -> float:
-        speed = self._all.work_tokens / self._all.time_s
-        heard = self._heard.get(slot)
-        if heard is not None and heard.generation == fleet.generations[slot]:
-            speed = (heard.work_tokens + speed * DOUBT_S) / (heard.time_s + DOUBT_S)
-        # Each request in flight costs about as much as some prompt tokens: it slows every step a little.
-        batch = OVERHEAD_TOKENS * (1 + fleet.requests[slot]) + fleet.output_tokens[slot]
-        work = fleet.queued_prompt_tokens[slot] + MISS_WEIGHT * new_tokens + batch
-        return work / (speed * fleet.weights[slot])
+    def _sample(self, eligible: Eligible, hashes: tuple[int, ...]) -> tuple[int, ...]:
+        slots, members, random = eligible.slots, eligible.members, self.rng.random
+        count = len(slots)
+        holders = self.index.holders(hashes) if hashes else ()
+        chosen = {slot: None for slot in holders if slot in members}
+        for _ in range(SAMPLED):
+            chosen[slots[int(random() * count)]] = None
+        return tuple(chosen)
+
+    def _take_in(self, fleet: Fleet) -> None:
+        """The fleet changed: what a slot's former replica held and was is forgotten."""
+        for slot in self._speed.take_in(fleet):
+            self.index.forget(slot)
 
     def observe_first_token(
         self, pick: Pick, request: Request, ttft_s: float, fleet: Fleet, now_s: float
     ) -> None:
-        """Learn a replica's speed from a first token."""
-        if pick.work_tokens <= 0 or ttft_s <= 0:
-            return
-        slot, everyone = pick.slot, self._all
-        work_tokens = pick.work_tokens / fleet.weights[slot]
-        time_s = min(max(ttft_s, work_tokens / FASTEST_TOKENS_PER_S), work_tokens / SLOWEST_TOKENS_PER_S)
-        heard = self._heard.get(slot)
-        if heard is None or heard.generation != fleet.generations[slot]:
-            if heard is not None:
-                self.index.forget(slot)
-                everyone.work_tokens -= heard.work_tokens
-                everyone.time_s -= heard.time_s
-            heard = self._heard[slot] = _Heard(fleet.generations[slot])
-        everyone.work_tokens += work_tokens - (1 - KEPT_SHARE) * heard.work_tokens
-        everyone.time_s += time_s - (1 - KEPT_SHARE) * heard.time_s
-        heard.work_tokens = heard.work_tokens * KEPT_SHARE + work_tokens
-        heard.time_s = heard.time_s * KEPT_SHARE + time_s
+        """Learn from how long the engine worked on this prompt: since the first token before it, or since
+        it was sent.
+        """
+        slot, index = pick.slot, self.index
+        began_s = max(index.head_us(slot) * 1e-6, now_s - ttft_s)
+        index.set_head_us(slot, int(now_s * 1e6))
+        if self._speed.version != fleet.version:
+            self._take_in(fleet)
+        self._speed.heard_prompt(
+            slot, max(1, request.prompt_tokens - pick.matched_tokens), now_s - began_s, fleet.weights[slot]
+        )
 
     def observe_finish(
         self,
@@ -131,6 +172,7 @@ class PrefixTtft:
         fleet: Fleet,
         now_s: float,
     ) -> None:
-        """An engine that had less in its cache than believed has forgotten: believe it."""
-        if cached_tokens >= 0 and pick.matched_tokens > 2 * cached_tokens + 2 * request.prefix_block_tokens:
-            self.index.forget(pick.slot)
+        """Learn how long a step is, and how much the engine's cache keeps."""
+        self._speed.heard_answer(total_s, output_tokens)
+        if cached_tokens >= 0:
+            self.index.learn(pick.slot, pick.matched_tokens, cached_tokens, request.prefix_block_tokens)

@@ -16,7 +16,10 @@ from steelyard.policies.routing.least_requests import LeastRequests
 from steelyard.policies.routing.least_tokens import LeastTokens
 from steelyard.policies.routing.lmetric import LMetric
 from steelyard.policies.routing.peak_ewma import PeakEwma
+from steelyard.policies.routing.preble_e2 import PrebleE2
+from steelyard.policies.routing.prefix_hash import PrefixHash
 from steelyard.policies.routing.prefix_ttft import PrefixTtft
+from steelyard.policies.routing.production_stack_prefix import ProductionStackPrefix
 from steelyard.policies.routing.random_choice import RandomChoice
 from steelyard.policies.routing.round_robin import RoundRobin
 from steelyard.policies.routing.sglang_cache_aware import SglangCacheAware
@@ -47,6 +50,9 @@ POLICIES: dict[str, Factory] = {
     "sglang-cache-aware": SglangCacheAware,
     "aibrix-prefix-cache": AibrixPrefixCache,
     "inference-extension": InferenceExtension,
+    "production-stack-prefix": ProductionStackPrefix,
+    "prefix-hash": PrefixHash,
+    "preble-e2": PrebleE2,
 }
 
 POLICY_SUMMARIES: dict[str, str] = {
@@ -67,6 +73,9 @@ POLICY_SUMMARIES: dict[str, str] = {
     "sglang-cache-aware": "SGLang's: longest prefix if it is over half the prompt, fewest requests else",
     "aibrix-prefix-cache": "AIBrix's: longest prefix among those that are not busier than most",
     "inference-extension": "the Gateway API inference extension's scores: queue 2, KV cache 2, prefix 3",
+    "production-stack-prefix": "vLLM production-stack's: longest prefix, whatever the load",
+    "prefix-hash": "consistent hashing of the prompt's beginning with bounded loads",
+    "preble-e2": "Preble's: a holder of most of the prompt, else least recent work and evictions",
 }
 
 

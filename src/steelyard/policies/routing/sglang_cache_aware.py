@@ -44,5 +44,5 @@ class SglangCacheAware:
         else:
             slot, reason = least_slot(eligible.slots, requests.__getitem__, self.rng), "no-prefix"
         if hashes:
-            self.index.insert(slot, hashes, MAX_TREE_BLOCKS)
+            self.index.insert(slot, hashes, MAX_TREE_BLOCKS, held[slot])
         return Pick(slot, reason, (slot,), (requests[slot],), held[slot] * request.prefix_block_tokens)

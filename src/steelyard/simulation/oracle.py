@@ -1,0 +1,58 @@
+"""A policy that sees what none can: the replicas' true caches, queues and speeds. The mark to come near to.
+
+Its cost is the default's, with the true figures in place of estimates: prompt tokens left to be processed,
+tokens in the cache, and the engine's own profile. For the simulator only. Ties go to one at random. Cost: it
+looks at every sequence of all eligible replicas.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from steelyard.engines.skipping import SkippingEngine
+from steelyard.model.chance import Rng
+from steelyard.model.fleet import Eligible, Fleet
+from steelyard.model.request import Request
+from steelyard.model.routing_policy import Pick
+from steelyard.policies.ties import least_slot
+
+ORACLE = "oracle"
+STALL_SHARE, BATCH_STEPS, MOST_BUSY, BUSY_KEPT = 0.03, 0.4, 0.85, 0.98  # as in `prefix_ttft`
+
+
+@runtime_checkable
+class SeesEngines(Protocol):
+    """A policy to which the simulator shows its engines."""
+
+    engines: Sequence[SkippingEngine]
+
+
+@dataclass(slots=True)
+class Oracle:
+    """The default's cost from true figures."""
+
+    rng: Rng
+    engines: Sequence[SkippingEngine] = field(default_factory=list)
+    _busy: float = 0.3
+
+    def pick(self, request: Request, eligible: Eligible, fleet: Fleet, now_s: float) -> Pick:
+        """Pick the least true cost."""
+        others = 1.0 / (1.0 - min(self._busy, MOST_BUSY))
+        cached: dict[int, int] = {}
+        costs: dict[int, float] = {}
+        busy = 0
+        for slot in eligible.slots:
+            batching = self.engines[slot].batching
+            profile, running = batching.profile, batching.running
+            cached[slot] = batching.cache.present(request.prefix_hashes) * batching.cache.block_tokens
+            own_s = profile.step_s + profile.prefill_token_s * max(1, request.prompt_tokens - cached[slot])
+            left = sum(each.target_tokens - each.prefilled_tokens for each in running)
+            left += sum(each.prompt_tokens for each in batching.waiting)
+            busy += left > 0
+            left_s = left / profile.prefill_tokens_per_s
+            batch = len(running) + len(batching.waiting)
+            stalls = STALL_SHARE * batch * min(1.0, own_s)
+            costs[slot] = left_s + own_s * others + stalls + BATCH_STEPS * profile.step_s * batch
+        self._busy += (busy / len(eligible.slots) - self._busy) * (1 - BUSY_KEPT)
+        slot = least_slot(eligible.slots, costs.__getitem__, self.rng)
+        return Pick(slot, ORACLE, eligible.slots, tuple(costs.values()), cached[slot])

@@ -73,6 +73,7 @@ PHILLY = (
     Setting("shortest-service", "true", "none"),
     Setting("shortest-service", "learned", "none"),
     Setting("shortest-service", "learned", "greedy"),
+    Setting("learned-index", "none", "easy"),
     Setting("learned-index", "learned", "easy"),
     Setting("learned-index", "none", "greedy"),
     Setting("least-attained", "none", "greedy"),

@@ -83,7 +83,7 @@ class ExecutorThread:
             self._executor.close()
         except (SteelyardError, OSError) as error:
             self._tell(Observed(failure=str(error)))
-        except Exception as error:  # noqa: BLE001 - a thread that dies in silence would leave tasks unwatched
+        except Exception as error:  # noqa: BLE001  (a thread that dies in silence leaves tasks unwatched)
             self._tell(Observed(failure=f"{type(error).__name__}: {error}"))
 
     def _obey(self) -> bool:

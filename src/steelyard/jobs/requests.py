@@ -128,6 +128,7 @@ def _status(service: JobsService, call: Call) -> View:
         "folder": str(service.folder),
         "executor": service.executor.executor.name,
         "turns": service.turns,
+        "broken_rounds": service.broken_rounds,
         "now_s": service.now_s(),
     }
 

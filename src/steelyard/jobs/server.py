@@ -19,7 +19,6 @@ from steelyard.model.errors import BadRequest, SteelyardError
 from steelyard.runtime.local_socket import listen_at
 from steelyard.scheduling.controller_state import Changes
 
-SOCKET_NAME = "jobs.socket"
 LINE_LIMIT_BYTES = 64 << 20  # a job of 100,000 tasks, each with an environment, has some 20 MB
 ANSWER_TIMEOUT_S = 60.0
 REMOTE_LOG_TIMEOUT_S = 3.0

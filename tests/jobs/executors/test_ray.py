@@ -98,6 +98,7 @@ def test_a_task_outlives_the_controller_and_others_than_the_live_ones_are_ended(
         events_until(second, has(EventKind.STARTED, kept.attempt))
         events_until(second, lambda _: not is_alive(tmp_path / "dropped", 1))
         assert is_alive(tmp_path / "kept", 1)
+        assert second.read_log(kept.attempt, 0, 100) == b"from 0\n"
         second.stop(kept.attempt, 5.0)
         ended = events_until(second, has(EventKind.ENDED, kept.attempt))
         assert ended[-1].asked_to_stop

@@ -3,9 +3,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+COMPILED := $(VENV)/.compiled
 WORKERS ?= 4
+FUZZ_SECONDS ?= 300
+ENGINE_VENV ?= .venv-engine
 
-.PHONY: help demo test lint types arrows sizes unit environment benchmarks clean
+.PHONY: help pure demo test lint types arrows sizes unit environment benchmarks clean test-ray test-slurm test-torch
+.PHONY: fuzz test-engine
 
 help:  ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -13,13 +17,24 @@ help:  ## Say what can be made
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "steelyard needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	STEELYARD_COMPILE=0 $(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $(STAMP)
 
-environment: $(STAMP)  ## Make the virtual environment
+# The data plane is compiled where that can be done (tools/compile_data_plane.py), and again when it changes.
+$(COMPILED): $(STAMP) $(shell $(PYTHON) tools/compile_data_plane.py --list)
+	@$(BIN)/python tools/compile_data_plane.py || echo "steelyard: goes on without compiled parts"
+	touch $(COMPILED)
 
-demo: $(STAMP)  ## Watch real traffic flow through a fleet while engines die
+pure: $(STAMP)  ## Take the compiled parts away
+	$(BIN)/python tools/compile_data_plane.py --remove
+	rm -f $(COMPILED)
+
+environment: $(COMPILED)  ## Make the virtual environment
+
+demo: $(COMPILED)  ## Watch real traffic flow through a fleet while engines die
 	$(BIN)/steelyard demo --out out/demo
+	$(BIN)/steelyard demo jobs --out out/demo
+	$(BIN)/steelyard demo seed-math
 
 test: lint types arrows sizes unit  ## Everything that must hold before a change lands
 
@@ -36,11 +51,36 @@ arrows: $(STAMP)
 sizes: $(STAMP)
 	$(BIN)/python tools/check_sizes.py src tests tools benchmarks
 
-unit: $(STAMP)
+unit: $(COMPILED)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-benchmarks: $(STAMP)  ## Measure beside the peers that are installed (see benchmarks/README.md)
+fuzz: $(STAMP)  ## Fuzz every reader of strangers' bytes, FUZZ_SECONDS each; guided by coverage too, with atheris
+	$(BIN)/python -m tools.fuzz all --seconds $(FUZZ_SECONDS)
+	@if $(BIN)/python -c 'import atheris' 2>/dev/null; \
+	then $(BIN)/python -m tools.fuzz all --guided --seconds $(FUZZ_SECONDS); \
+	else echo "no guided run: atheris is not installed (pip install 'steelyard[fuzz]')"; fi
+
+test-engine: $(COMPILED) $(ENGINE_VENV)/.installed  ## Test beside a real engine: llama.cpp with a tiny random model
+	STEELYARD_ENGINE_PYTHON=$(abspath $(ENGINE_VENV))/bin/python $(BIN)/python -m pytest tests/real_engine
+
+$(ENGINE_VENV)/.installed:
+	$(PYTHON) -m venv $(ENGINE_VENV)
+	$(ENGINE_VENV)/bin/python -m pip install --quiet xllamacpp gguf numpy
+	touch $@
+
+test-ray: $(STAMP)  ## The Ray executor on a real cluster of several raylets (installs Ray beside, 300 MB)
+	test -x .venvs/ray/bin/ray || { $(PYTHON) -m venv .venvs/ray && .venvs/ray/bin/pip install --quiet --editable '.[ray]'; }
+	STEELYARD_RAY_PYTHON=$(CURDIR)/.venvs/ray/bin/python $(BIN)/python -m pytest -rA tests/jobs/executors/test_ray.py
+
+test-slurm: $(STAMP)  ## The Slurm executor on a real slurmctld and several slurmd (needs slurm-wlm and munge, and root)
+	STEELYARD_SLURM=1 $(BIN)/python -m pytest -rA tests/jobs/executors/test_slurm.py
+
+test-torch: $(STAMP)  ## The PyTorch example (installs the CPU build beside, 1 GB)
+	test -x .venvs/torch/bin/python || { $(PYTHON) -m venv .venvs/torch && .venvs/torch/bin/pip install --quiet torch==2.13.0 numpy; }
+	STEELYARD_TORCH_PYTHON=$(CURDIR)/.venvs/torch/bin/python $(BIN)/python -m pytest -rA tests/examples/test_training.py
+
+benchmarks: $(COMPILED)  ## Measure beside the peers that are installed (see benchmarks/README.md)
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) out dist build .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(ENGINE_VENV) out dist build .mypy_cache .ruff_cache .pytest_cache

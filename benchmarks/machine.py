@@ -14,4 +14,4 @@ def describe() -> str:
     load = os.getloadavg()[0]
     cores = len(os.sched_getaffinity(0))
     system = f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
-    return f"{model}, {cores} cores, {system}, load {load:.1f}"
+    return f"{model}, {cores} cores, {system}, load now {load:.1f}"

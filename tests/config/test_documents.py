@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tools.write_configuration_page import page
+from tools.write_configuration_page import TABLES, keys_of, page
 
 from steelyard.config.load import load_file
 
@@ -12,6 +12,15 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_reference_page_is_current() -> None:
     assert (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8") == page()
+
+
+def test_every_key_has_a_text_and_a_default_or_is_a_table() -> None:
+    keys = {f"{name}.{key.name}": key for name, options in TABLES for key in keys_of(options)}
+    assert [name for name, key in keys.items() if not key.text] == []
+    shown = [key.default for key in keys.values()]
+    assert keys["pools.policy"].default == '"prefix-ttft"'
+    assert keys["pools.kind"].default == '"openai"'
+    assert all(len(default) < 30 and "(" not in default.removeprefix("()") for default in shown)
 
 
 @pytest.mark.parametrize("name", [path.name for path in sorted((ROOT / "examples").glob("*.toml"))])

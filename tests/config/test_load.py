@@ -63,13 +63,17 @@ def test_reads_a_file(tmp_path: Path) -> None:
         ),
         ("connect_timeout_s = 2", "conect_timeout_s = 2", r"line 8: .*did you mean 'connect_timeout_s'\?"),
         ("weight = 2.0", 'weight = "two"', r"line 12: pools\[0\].replicas\[0\].weight: Expected `float`"),
-        ("weight = 2.0", "weight = 0.0", r"weight of http://127.0.0.1:8000 is 0.0: it must be above 0"),
+        (
+            "weight = 2.0",
+            "weight = 0.0",
+            r"line 12: weight of http://127.0.0.1:8000 is 0.0: it must be above 0",
+        ),
         (
             "least-requests",
             "least-request",
-            r"unknown policy 'least-request': did you mean 'least-requests'\?",
+            r"line 7: unknown policy 'least-request': did you mean 'least-requests'\?",
         ),
-        ("http://127.0.0.1:8000", "https://127.0.0.1:8000", r"it must look like http://HOST:PORT"),
+        ("http://127.0.0.1:8000", "ftp://127.0.0.1:8000", r"it must look like http://HOST:PORT"),
         ("http://127.0.0.1:8000", "http://user:pw@127.0.0.1:8000", r"more than scheme, host, port and path"),
         ("127.0.0.1:0", "127.0.0.1", r"listen is '127.0.0.1': it must be HOST:PORT"),
         ("workers = 2", "workers = 0", r"workers is 0: it must be 1 to 64"),
@@ -124,6 +128,60 @@ def test_refuses_values_that_could_not_work(tmp_path: Path, table: str, says: st
 def test_refuses_what_contradicts_itself(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         load_file(written(tmp_path, text))
+
+
+TWICE = """
+[[pools]]
+name = "a"
+timeouts = { connect_timeout_s = 1 }
+replicas = [
+  { url = "http://127.0.0.1:1", weight = 1.0 },
+  # of the second
+  { url = "http://127.0.0.1:2", weight = 1.0 },
+]
+
+[pools.health]
+# a comment with path = "x"
+path = "/health"
+
+[[pools]]
+name = "b"
+
+[[pools.replicas]]
+url = "http://127.0.0.1:3"
+weight = 1.0
+
+[pools.health]
+path = "/health"
+
+[[routes]]
+pool = "a"
+
+[[routes]]
+path_prefix = "/b/"
+pool = "b"
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "line", "says"),
+    [
+        (8, '  { url = "http://127.0.0.1:2", weight = -1.0 },', r"weight of http://127.0.0.1:2 is -1.0"),
+        (8, '  { url = "http://127.0.0.1:2", wight = 1.0 },', r"unknown key 'pools.replicas.wight'"),
+        (13, 'path = "health"', r"health.path is 'health'"),
+        (20, 'weight = "1"', r"pools\[1\].replicas\[0\].weight: Expected `float`"),
+        (23, 'path = "health"', r"health.path is 'health'"),
+        (26, 'pool = "c"', r"route / leads to pool 'c'"),
+        (29, 'path_prefix = "b"', r"path_prefix is 'b'"),
+    ],
+)
+def test_the_line_is_that_of_the_key_in_its_own_table(
+    tmp_path: Path, number: int, line: str, says: str
+) -> None:
+    lines = TWICE.splitlines()
+    lines[number - 1] = line
+    with pytest.raises(ConfigError, match=rf"line {number}: {says}"):
+        load_file(written(tmp_path, "\n".join(lines)))
 
 
 def test_an_unreadable_file_is_one_sentence(tmp_path: Path) -> None:

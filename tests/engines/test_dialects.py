@@ -46,6 +46,27 @@ def test_counts_of_several_ranks_add_up_and_the_fullest_cache_counts() -> None:
     assert (load.running_requests, load.waiting_requests, load.kv_used_fraction) == (3, None, 0.2)
 
 
+@pytest.mark.parametrize(
+    ("page", "tokens"),
+    [
+        ('vllm:cache_config_info{block_size="16",num_gpu_blocks="1000",engine="0"} 1.0\n' * 2, 32_000),
+        ('vllm:cache_config_info{mamba_block_size="32",num_gpu_blocks="10",block_size="16"} 1.0\n', 160),
+        ('vllm:cache_config_info{block_size="16",num_gpu_blocks="None"} 1.0\n', None),
+        ('sglang:num_running_reqs 1\nsglang:max_total_num_tokens{tp_rank="0"} 471258.0\n', None),
+    ],
+)
+def test_the_size_of_a_cache_is_read_where_it_is_told(page: str, tokens: int | None) -> None:
+    load = read_load("vllm:num_requests_running 1\n" + page)
+    assert load is not None
+    assert load.kv_capacity_tokens == tokens
+
+
+def test_sglang_tells_the_size_of_its_cache_in_tokens() -> None:
+    load = read_load('sglang:num_running_reqs 1\nsglang:max_total_num_tokens{tp_rank="0"} 471258.0\n')
+    assert load is not None
+    assert load.kv_capacity_tokens == 471_258
+
+
 @pytest.mark.parametrize("value", ["NaN", "+Inf", "-1", "many", ""])
 def test_a_value_that_is_no_count_is_unknown(value: str) -> None:
     load = read_load(f"llamacpp:requests_processing {value}\nllamacpp:requests_deferred 4\n")
@@ -60,5 +81,11 @@ def test_a_page_without_a_known_load_is_none(page: str) -> None:
 
 def test_the_emulated_engine_speaks_vllms_dialect() -> None:
     page = EmulatedEngine(PROFILES["llama2-70b-h100x4"], 'a "b" } 9', 1.0).metrics().decode()
-    expected = EngineLoad(dialect="vllm", running_requests=0, waiting_requests=0, kv_used_fraction=0.0)
+    expected = EngineLoad(
+        dialect="vllm",
+        running_requests=0,
+        waiting_requests=0,
+        kv_used_fraction=0.0,
+        kv_capacity_tokens=450_000 // 256 * 256,
+    )
     assert read_load(page) == expected

@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 START_TIMEOUT_S = 30.0
 
@@ -78,6 +79,15 @@ def gateway(*urls: str, options: tuple[str, ...] = ()) -> Iterator[Running]:
     named = [each for url in urls for each in ("--engine", url)]
     ports = ("--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
     with running("serve", *named, *ports, *options, listens=("gateway", "admin")) as child:
+        yield child
+
+
+@contextlib.contextmanager
+def configured_gateway(folder: Path, configuration: str) -> Iterator[Running]:
+    """A gateway that obeys a configuration file's text; it listens on free ports."""
+    file = folder / f"gateway-{len(list(folder.iterdir()))}.toml"
+    file.write_text(f'listen = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n{configuration}', encoding="utf-8")
+    with running("serve", str(file), listens=("gateway", "admin")) as child:
         yield child
 
 

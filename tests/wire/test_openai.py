@@ -17,8 +17,9 @@ def chat(*contents: str, **more: object) -> bytes:
 
 def test_reads_what_routing_needs() -> None:
     said = read_inference(chat("x" * 4000, stream=True, max_tokens=7, user="ann"))
-    assert (said.model, said.streams, said.output_tokens, said.user) == ("m", True, 7, "ann")
+    assert (said.model, said.streams, said.output_tokens, said.affinity_key) == ("m", True, 7, "ann")
     assert 1000 <= said.prompt_tokens <= 1020
+    assert read_inference(chat("x", user="ann"), affinity_key="/path").affinity_key == "/path"
 
 
 def test_prompts_that_begin_alike_share_their_first_hashes() -> None:

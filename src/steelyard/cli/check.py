@@ -16,6 +16,7 @@ def check(file: Path) -> None:
     click.echo(f"{file} is good: {where}")
     for pool in configuration.pools:
         names = ", ".join(replica.name for replica in pool.replicas)
-        click.echo(f"  pool {pool.name} ({pool.kind}, {pool.policy}): {names}")
+        shadow = f", {pool.shadow} as its shadow" if pool.shadow else ""
+        click.echo(f"  pool {pool.name} ({pool.kind}, {pool.policy}{shadow}): {names}")
     for route in configuration.routes:
         click.echo(f"  {route.host or 'any host'} {route.path_prefix} -> {route.pool}")

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from steelyard.cli.demo_jobs import jobs
+from steelyard.cli.demo_seed_math import seed_math
 from steelyard.demo.fleet import POLICIES, PolicyRun, run_policy
 from steelyard.reports.objectives import Objective
 from steelyard.reports.page import write_page
@@ -24,7 +26,8 @@ RATE_PER_S = 9.0  # emulated requests a second: about three quarters of what six
 OBJECTIVE = Objective(ttft_s=1.0 / TIME_SCALE, tpot_s=0.15 / TIME_SCALE)
 
 
-@click.command()
+@click.group(invoke_without_command=True)
+@click.pass_context
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -34,8 +37,15 @@ OBJECTIVE = Objective(ttft_s=1.0 / TIME_SCALE, tpot_s=0.15 / TIME_SCALE)
 )
 @click.option("--seconds", type=click.FloatRange(min=3), default=30.0, show_default=True, help="A policy.")
 @click.option("--policy", "policies", multiple=True, help="Only these; may be repeated.")
-def demo(out: Path, seconds: float, policies: tuple[str, ...]) -> None:
-    """Watch six engines, real traffic, three policies, and an engine that dies and comes back."""
+def demo(ctx: click.Context, out: Path, seconds: float, policies: tuple[str, ...]) -> None:
+    """Watch six engines, real traffic, three policies, and an engine that dies and comes back.
+
+    
+    steelyard demo jobs       ten tasks on five nodes, of which one runs hot and one dies
+    steelyard demo seed-math  the seed's formulas beside its numbers
+    """
+    if ctx.invoked_subcommand is not None:
+        return
     console = Console(width=None if sys.stdout.isatty() else 120)
     requests, source = load(seconds)
     console.print(f"{len(requests)} requests a policy from {source}")
@@ -55,6 +65,10 @@ def demo(out: Path, seconds: float, policies: tuple[str, ...]) -> None:
         for error in run.report.first_errors if run.report.lost else ():
             console.print(f"{run.policy}: {error}")
     sys.exit(1 if lost else 0)
+
+
+demo.add_command(jobs)
+demo.add_command(seed_math)
 
 
 def load(seconds: float) -> tuple[list[TraceRequest], str]:

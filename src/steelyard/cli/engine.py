@@ -2,10 +2,12 @@
 
 import asyncio
 import signal
+from typing import get_args
 
 import click
 import uvloop
 
+from steelyard.emulator.api import Continues
 from steelyard.emulator.server import EmulatedEngine, start_engine
 from steelyard.engines.profiles import PROFILES
 from steelyard.model.errors import ConfigError
@@ -27,9 +29,16 @@ from steelyard.model.errors import ConfigError
     show_default=True,
     help="2 is twice as fast.",
 )
-def engine(profile: str, host: str, port: int, model: str, time_scale: float) -> None:
+@click.option(
+    "--continues",
+    type=click.Choice(get_args(Continues)),
+    default="asked",
+    show_default=True,
+    help="Whether it continues an assistant's last message: when asked to (vLLM), always, ...",
+)
+def engine(profile: str, host: str, port: int, model: str, time_scale: float, continues: Continues) -> None:
     """Run an emulated LLM engine: real sockets and real timing, no GPU."""
-    uvloop.run(_serve(EmulatedEngine(PROFILES[profile], model, time_scale), host, port))
+    uvloop.run(_serve(EmulatedEngine(PROFILES[profile], model, time_scale, continues), host, port))
 
 
 async def _serve(emulated: EmulatedEngine, host: str, port: int) -> None:

@@ -11,11 +11,35 @@ from steelyard.model.errors import SteelyardError
 VERBS = {
     "serve": ("steelyard.cli.serve", "Balance requests over engines."),
     "check": ("steelyard.cli.check", "Check a configuration file and say what it would do."),
+    "keys": ("steelyard.cli.keys", "Make, list and revoke API keys."),
+    "reload": ("steelyard.cli.control", "Let a running gateway take up its changed configuration."),
+    "upgrade": ("steelyard.cli.control", "Let the installed program take over from the running one."),
+    "audit": ("steelyard.cli.audit", "Check that an audit log is whole."),
     "policies": ("steelyard.cli.policies", "List the routing policies."),
+    "why": ("steelyard.cli.why", "Say why a request went where it went."),
+    "shadow": ("steelyard.cli.shadow", "Say how often a shadow policy would have chosen otherwise."),
     "engine": ("steelyard.cli.engine", "Run an emulated LLM engine."),
     "replay": ("steelyard.cli.replay", "Replay a trace against an endpoint and report what came of it."),
     "simulate": ("steelyard.cli.simulate", "Try policies on a trace in virtual time."),
     "plan": ("steelyard.cli.plan", "Find how many replicas a load needs."),
+    "up": ("steelyard.cli.up", "Run the jobs service."),
+    "down": ("steelyard.cli.down", "End the jobs service with all that runs under it."),
+    "submit": ("steelyard.cli.submit", "Submit jobs from a file, or a command."),
+    "jobs": ("steelyard.cli.jobs", "List jobs."),
+    "job": ("steelyard.cli.job", "Show one job: tasks, why they wait, timeline."),
+    "logs": ("steelyard.cli.logs", "Print what a task writes."),
+    "cancel": ("steelyard.cli.cancel", "Make a job leave for good."),
+    "pause": ("steelyard.cli.pause", "Make a job leave its nodes for a while."),
+    "resume": ("steelyard.cli.resume", "Let a paused job go on."),
+    "move": ("steelyard.cli.move", "Move a task to another node."),
+    "nodes": ("steelyard.cli.nodes", "List nodes and their load."),
+    "drain": ("steelyard.cli.drain", "Empty a node."),
+    "top": ("steelyard.cli.top", "Watch nodes and running tasks."),
+    "simulate-cluster": (
+        "steelyard.cli.simulate_cluster",
+        "Try placement and queueing on a cluster's trace.",
+    ),
+    "replay-log": ("steelyard.cli.replay_log", "Ask what other policies had done with logged traffic."),
     "demo": ("steelyard.cli.demo", "Watch a fleet, its policies, and an engine that dies."),
 }
 OPERATOR_MISTAKE = 2
@@ -32,7 +56,8 @@ class Verbs(click.Group):
         """Load one verb."""
         if cmd_name not in VERBS:
             return None
-        command = getattr(importlib.import_module(VERBS[cmd_name][0]), cmd_name)
+        module = importlib.import_module(VERBS[cmd_name][0])
+        command = getattr(module, cmd_name.replace("-", "_"))
         return command if isinstance(command, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

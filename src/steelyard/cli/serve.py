@@ -28,8 +28,8 @@ from steelyard.model.errors import ConfigError
 def serve(file: Path | None, engines: tuple[str, ...], policy: str | None, **options: Any) -> None:
     """Balance requests over engines, from a FILE or from --engine options."""
     given = {name: value for name, value in options.items() if value is not None}
-    configuration = configured(file, engines, policy, given)
-    sys.exit(supervisor.run(configuration, functools.partial(print, flush=True)))
+    load = functools.partial(configured, file, engines, policy, given)
+    sys.exit(supervisor.run(load(), functools.partial(print, flush=True), load))
 
 
 def configured(

@@ -33,6 +33,10 @@ class Ledger:
     def release(self, slot: int, prompt_tokens_left: int, output_tokens: int) -> None:
         """A request ended, however it did."""
         fleet = self.fleet
-        fleet.requests[slot] = max(0, fleet.requests[slot] - 1)
-        fleet.queued_prompt_tokens[slot] = max(0, fleet.queued_prompt_tokens[slot] - prompt_tokens_left)
-        fleet.output_tokens[slot] = max(0, fleet.output_tokens[slot] - output_tokens)
+        left = fleet.requests[slot] - 1
+        fleet.requests[slot] = left if left > 0 else 0
+        left = fleet.output_tokens[slot] - output_tokens
+        fleet.output_tokens[slot] = left if left > 0 else 0
+        if prompt_tokens_left:
+            left = fleet.queued_prompt_tokens[slot] - prompt_tokens_left
+            fleet.queued_prompt_tokens[slot] = left if left > 0 else 0

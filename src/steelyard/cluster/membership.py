@@ -4,7 +4,7 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from steelyard.model.fleet import Fleet, Replica
+from steelyard.model.fleet import UNKNOWN, Fleet, Replica
 
 
 class ReplicaState(enum.StrEnum):
@@ -55,5 +55,8 @@ class Membership:
             fleet.output_tokens,
         ):
             column.append(0)
+        fleet.reported_waiting.append(UNKNOWN)
+        fleet.reported_running.append(UNKNOWN)
+        fleet.reported_kv_used.append(UNKNOWN)
         self.replicas.append(None)
         self.states.append(ReplicaState.GONE)

@@ -10,6 +10,7 @@ from typing import Any, get_args, get_type_hints
 
 import msgspec
 
+from steelyard.config.lines import Place, lines_of
 from steelyard.config.plugins import check_policy_name
 from steelyard.config.schema import Configuration, PoolOptions, ReplicaOptions, RouteOptions
 from steelyard.model.errors import ConfigError
@@ -27,14 +28,54 @@ def load_file(path: Path) -> Configuration:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from None
-    _check_keys(table, Configuration, text, path, ())
     try:
-        configuration = msgspec.convert(table, Configuration)
+        _check_keys(table, Configuration, ())
+        return completed(_convert(table))
+    except ConfigError as mistake:
+        line = line_of(lines_of(text), mistake.place)
+        where = f"{path}, line {line}" if line else f"{path}"
+        raise ConfigError(f"{where}: {mistake}") from None
+
+
+def _convert(table: Mapping[str, Any]) -> Configuration:
+    """Raises ConfigError."""
+    try:
+        return msgspec.convert(table, Configuration)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{path}: {_with_line(str(error), text)}") from None
+        sentence, _, where = str(error).partition(" - at ")
+        where = where.strip("`").removeprefix("$").removeprefix(".")
+        place = tuple(int(part) if part.isdigit() else part for part in re.findall(r"\w+", where))
+        raise ConfigError(f"{where}: {sentence}" if where else sentence, place) from None
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
-    return completed(configuration)
+        raise ConfigError(str(error), _place_of(error, table, Configuration, ())) from None
+
+
+def _place_of(error: ConfigError, table: Mapping[str, Any], schema: type, inside: Place) -> Place:
+    """Where a check of ours failed: the innermost table that fails by itself, and in it the key that the
+    message names first.
+    """
+    if error.place:
+        return (*inside, *error.place)
+    hints = get_type_hints(schema)
+    for key, value in table.items():
+        nested = _nested(hints[key]) if key in hints else None
+        for place, inner in _tables(value, (*inside, key)) if nested is not None else ():
+            try:
+                msgspec.convert(inner, nested)
+            except ConfigError as same:
+                return _place_of(same, inner, nested, place) if nested is not None else place
+            except msgspec.ValidationError:
+                continue
+    words = re.findall(r"[a-z_]+", str(error))
+    named = next((word for word in words if word in table), "")
+    return (*inside, named) if named else inside
+
+
+def line_of(lines: Mapping[Place, int], place: Place) -> int:
+    """The line of a place, or of the nearest thing round it; 0 when there is none."""
+    while place and place not in lines:
+        place = place[:-1]
+    return lines.get(place, 0)
 
 
 def from_engines(urls: Sequence[str], **options: Any) -> Configuration:
@@ -55,8 +96,15 @@ def from_engines(urls: Sequence[str], **options: Any) -> Configuration:
 
 def completed(configuration: Configuration) -> Configuration:
     """Check policy names, and give a lone pool the whole address space when no route is named."""
-    for pool in configuration.pools:
-        check_policy_name(pool.policy)
+    for index, pool in enumerate(configuration.pools):
+        try:
+            check_policy_name(pool.policy)
+        except ConfigError as error:
+            raise ConfigError(str(error), ("pools", index, "policy")) from None
+        try:
+            check_policy_name(pool.shadow or pool.policy)
+        except ConfigError as error:
+            raise ConfigError(str(error), ("pools", index, "shadow")) from None
     if configuration.routes:
         return configuration
     if len(configuration.pools) > 1:
@@ -74,9 +122,7 @@ def _nested(annotation: object) -> type | None:
     return None
 
 
-def _check_keys(
-    table: Mapping[str, Any], schema: type, text: str, path: Path, inside: tuple[str, ...]
-) -> None:
+def _check_keys(table: Mapping[str, Any], schema: type, inside: Place) -> None:
     """Refuse unknown keys, naming the nearest known one. Raises ConfigError."""
     hints = get_type_hints(schema)
     known = [field.name for field in fields(schema)]
@@ -84,36 +130,19 @@ def _check_keys(
         if key not in known:
             nearest = difflib.get_close_matches(key, known, n=1)
             remedy = f"did you mean {nearest[0]!r}?" if nearest else f"known keys are {', '.join(known)}"
-            place = ".".join((*inside, key))
-            raise ConfigError(f"{path}, line {_line_of(text, key)}: unknown key {place!r}: {remedy}")
+            name = ".".join(part for part in (*inside, key) if isinstance(part, str))
+            raise ConfigError(f"unknown key {name!r}: {remedy}", (*inside, key))
         nested = _nested(hints[key])
         if nested is not None:
-            for inner in _tables(value):
-                _check_keys(inner, nested, text, path, (*inside, key))
+            for place, inner in _tables(value, (*inside, key)):
+                _check_keys(inner, nested, place)
 
 
-def _tables(value: object) -> Iterator[Mapping[str, Any]]:
+def _tables(value: object, place: Place) -> Iterator[tuple[Place, Mapping[str, Any]]]:
+    """The tables that a key holds, each with its place."""
     if isinstance(value, Mapping):
-        yield value
+        yield place, value
     elif isinstance(value, list):
-        yield from (entry for entry in value if isinstance(entry, Mapping))
-
-
-def _line_of(text: str, key: str) -> int:
-    """The line on which a key or a table of that name first stands; tomllib does not say."""
-    pattern = re.compile(
-        rf"^\s*(?:\[+[\w.\s\"-]*)?\"?{re.escape(key)}\"?\s*(?:=|\])|[{{,]\s*{re.escape(key)}\s*="
-    )
-    for number, line in enumerate(text.splitlines(), start=1):
-        if pattern.search(line):
-            return number
-    return 1
-
-
-def _with_line(message: str, text: str) -> str:
-    """A validation message with the line of the key that it names: `… - at `$.pools[0].weight``."""
-    sentence, _, where = message.partition(" - at ")
-    key = re.findall(r"[A-Za-z_]\w*", where)
-    if not key:
-        return sentence
-    return f"line {_line_of(text, key[-1])}: {where.strip('`').removeprefix('$.')}: {sentence}"
+        for index, entry in enumerate(value):
+            if isinstance(entry, Mapping):
+                yield (*place, index), entry

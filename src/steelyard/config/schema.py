@@ -10,50 +10,35 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
+from steelyard.config.access import (
+    AdminOptions,
+    AdmissionOptions,
+    EngineAccessOptions,
+    KeyOptions,
+    TenantOptions,
+    TlsOptions,
+    check_tenants,
+    is_loopback,
+)
+from steelyard.config.checks import require as _require
+from steelyard.config.checks import require_above as _require_above
+from steelyard.config.checks import require_fraction as _require_fraction
+from steelyard.config.checks import require_not_below as _require_not_below
+from steelyard.config.fallback import FallbackOptions, ModelOptions, check_models, check_networks
 from steelyard.model.errors import ConfigError
 from steelyard.policies.routing.registry import DEFAULT_POLICY
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ConfigError(message)
-
-
-def _require_above(options: object, table: str, *names: str) -> None:
-    """Numbers that must be finite and above 0."""
-    for name in names:
-        value = getattr(options, name)
-        _require(
-            math.isfinite(value) and value > 0, f"{table}.{name} is {value}: it must be above 0 and finite"
-        )
-
-
-def _require_fraction(options: object, table: str, *names: str) -> None:
-    """Shares, 0..1."""
-    for name in names:
-        value = getattr(options, name)
-        _require(0 <= value <= 1, f"{table}.{name} is {value}: it is a share, from 0 to 1")
-
-
-def _require_not_below(options: object, table: str, *names: str) -> None:
-    """Numbers that must be finite and may be 0."""
-    for name in names:
-        value = getattr(options, name)
-        _require(
-            math.isfinite(value) and value >= 0, f"{table}.{name} is {value}: it must be 0 or more and finite"
-        )
 
 
 def _check_url(url: str) -> None:
     """A replica's address: scheme, host, port and path, nothing that a person could read otherwise."""
     try:
         parts = urlsplit(url)
-        good = parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:  # an open bracket, or a port that is no number up to 65535
         good = False
     _require(
         good and url.isascii() and url.isprintable() and " " not in url,
-        f"replica url {url!r} cannot be used: it must look like http://HOST:PORT",
+        f"replica url {url!r} cannot be used: it must look like http://HOST:PORT or https://HOST:PORT",
     )
     _require(
         not (parts.username or parts.password or parts.query or parts.fragment),
@@ -76,11 +61,11 @@ def parse_address(text: str, key: str) -> tuple[str, int]:
 class ReplicaOptions:
     """One engine or server of a pool."""
 
-    url: str  # http://HOST:PORT, with a path prefix if the engine has one
+    url: str  # http://HOST:PORT or https://HOST:PORT, with a path prefix if the engine has one
     id: str = ""  # a name for it, unique in the fleet; empty means its url
     weight: float = 1.0  # its share beside the others, for policies that weigh
     models: tuple[str, ...] = ()  # names it answers to; empty means: ask it (/v1/models)
-    kv_capacity_tokens: int = 0  # tokens its KV cache holds; 0 means: not known
+    kv_capacity_tokens: int = 0  # tokens its KV cache holds; 0 means: as its metrics say
 
     def __post_init__(self) -> None:
         _check_url(self.url)
@@ -95,7 +80,7 @@ class ReplicaOptions:
     @property
     def name(self) -> str:
         """The id, or what stands for it."""
-        return self.id or self.url.removeprefix("http://").rstrip("/")
+        return self.id or self.url.partition("://")[2].rstrip("/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,9 +119,18 @@ class HealthOptions:
     interval_s: float = 1.0  # a dead engine is noticed by traffic at once; this is for quiet ones
     timeout_s: float = 2.0  # a busy engine may answer late
     unhealthy_after: int = 3  # one failed probe says nothing: a busy engine is not a dead one
+    metrics_path: str = (
+        "/metrics"  # where an openai pool's engines report their load; empty: they are not asked
+    )
+    metrics_interval_s: float = 1.0  # how often they are asked
 
     def __post_init__(self) -> None:
         _require_above(self, "health", "interval_s", "timeout_s", "unhealthy_after", "healthy_after")
+        _require_above(self, "health", "metrics_interval_s")
+        _require(
+            self.metrics_path == "" or self.metrics_path.startswith("/"),
+            f"health.metrics_path is {self.metrics_path!r}: it must begin with a slash, such as /metrics",
+        )
         written = self.path.isascii() and self.path.isprintable() and " " not in self.path
         _require(
             self.path.startswith("/") and written,
@@ -173,25 +167,49 @@ class UpstreamOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StreamOptions:
+    """Streamed answers that go on elsewhere when their engine is lost, hangs or crawls."""
+
+    continuation: Literal["off", "auto", "on"] = (
+        "auto"  # auto: unless chance was asked for and only a repetition could follow; on: even then
+    )
+    engine: Literal["", "vllm", "sglang", "llama.cpp"] = (
+        ""  # how a partial message is continued; empty: not known, so the whole request is repeated
+    )
+    max_continuations: int = 3  # engines after the first, for one answer
+    slow_factor: float = 20.0  # so many times slower than the pool's median is a crawl; 0: nothing is
+    slow_window_s: float = 10.0  # over so long
+
+    def __post_init__(self) -> None:
+        _require_not_below(self, "streams", "max_continuations", "slow_factor")
+        _require_above(self, "streams", "slow_window_s")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PoolOptions:
     """A group of replicas that share one policy."""
 
-    name: str = "default"
+    name: str = "default"  # routes name it, and so do metrics
     kind: Literal["openai", "http"] = (
         "openai"  # openai: bodies are read for model and prompt; http: they are not
     )
     policy: str = DEFAULT_POLICY  # see `steelyard policies`
-    replicas: tuple[ReplicaOptions, ...] = ()
+    shadow: str = ""  # a second policy that decides beside the live one and does nothing; empty: none
+    replicas: tuple[ReplicaOptions, ...] = ()  # at least one: [[pools.replicas]]
     hash_on: str = (
         ""  # for hash-ring and sticky-session: "path" or "header:NAME"; empty: the `user` of the body
     )
+    model: str = ""  # the model's name at these replicas; empty: the name that the client gave
     panic_fraction: float = 0.5  # with fewer healthy than this share, all that are not drained are used
     slow_start_s: float = 5.0  # a replica that came back gets a growing share over this time
-    timeouts: TimeoutOptions = field(default_factory=TimeoutOptions)
-    retries: RetryOptions = field(default_factory=RetryOptions)
-    health: HealthOptions = field(default_factory=HealthOptions)
-    outlier: OutlierOptions = field(default_factory=OutlierOptions)
-    upstream: UpstreamOptions = field(default_factory=UpstreamOptions)
+    timeouts: TimeoutOptions = field(default_factory=TimeoutOptions)  # see [pools.timeouts]
+    retries: RetryOptions = field(default_factory=RetryOptions)  # see [pools.retries]
+    health: HealthOptions = field(default_factory=HealthOptions)  # see [pools.health]
+    outlier: OutlierOptions = field(default_factory=OutlierOptions)  # see [pools.outlier]
+    upstream: UpstreamOptions = field(default_factory=UpstreamOptions)  # see [pools.upstream]
+    admission: AdmissionOptions = field(default_factory=AdmissionOptions)  # see [pools.admission]
+    engine: EngineAccessOptions = field(default_factory=EngineAccessOptions)  # see [pools.engine]
+    streams: StreamOptions = field(default_factory=StreamOptions)  # see [pools.streams]
 
     def __post_init__(self) -> None:
         _require_fraction(self, "pools", "panic_fraction")
@@ -206,8 +224,8 @@ class PoolOptions:
 class RouteOptions:
     """Which pool serves a path; the longest prefix wins, routes with a host first."""
 
-    path_prefix: str = "/"
-    pool: str = "default"
+    path_prefix: str = "/"  # what the path of a request must begin with
+    pool: str = "default"  # the name of the pool that serves it
     host: str = ""  # only for this Host; empty means any
 
     def __post_init__(self) -> None:
@@ -221,13 +239,13 @@ class RouteOptions:
 class LimitOptions:
     """What a client may take."""
 
-    max_head_bytes: int = 32_768
-    max_header_count: int = 128
+    max_head_bytes: int = 32_768  # of a request's head; more is answered 431
+    max_header_count: int = 128  # lines of a head; more is answered 431
     max_body_bytes: int = 67_108_864  # 64 MiB: images travel inside chat bodies
     max_connections: int = 20_000  # a worker
-    client_head_timeout_s: float = 10.0
-    client_body_timeout_s: float = 60.0
-    client_idle_timeout_s: float = 75.0
+    client_head_timeout_s: float = 10.0  # from a head's first byte to its last
+    client_body_timeout_s: float = 60.0  # between two pieces of a body
+    client_idle_timeout_s: float = 75.0  # a kept connection without a request
 
     def __post_init__(self) -> None:
         counts = ("max_head_bytes", "max_header_count", "max_body_bytes", "max_connections")
@@ -245,11 +263,23 @@ class Configuration:
         default_factory=lambda: len(os.sched_getaffinity(0))
     )  # processes; default: one a core
     access_log: str = ""  # a file for one JSON line a request; empty: none
+    access_log_decisions: bool = False  # its lines also say why, and hash the prompt: `steelyard replay-log`
+    pick_header: bool = False  # answers say in X-Steelyard-Pick which replica was picked, and why
     drain_timeout_s: float = 30.0  # how long requests under way may take after SIGTERM
+    old_worker_timeout_s: float = 3600.0  # how long they may take in workers that a reload replaced
     seed: int = 0  # of the policies' chance; 0 takes a fresh one at each start
     limits: LimitOptions = field(default_factory=LimitOptions)
-    pools: tuple[PoolOptions, ...] = ()
-    routes: tuple[RouteOptions, ...] = ()
+    pools: tuple[PoolOptions, ...] = ()  # at least one: [[pools]]
+    routes: tuple[RouteOptions, ...] = ()  # [[routes]]; with one pool all paths lead to it
+    models: tuple[ModelOptions, ...] = ()  # [[models]]: names that lead to several pools
+    trusted_proxies: tuple[
+        str, ...
+    ] = ()  # addresses, networks: their X-Forwarded-* and Forwarded are believed
+    fallback: FallbackOptions = field(default_factory=FallbackOptions)  # see [fallback]
+    tls: TlsOptions = field(default_factory=TlsOptions)  # see below
+    keys: KeyOptions = field(default_factory=KeyOptions)  # see below
+    tenants: tuple[TenantOptions, ...] = ()  # [[tenants]]; none: everybody may ask for everything
+    admin_access: AdminOptions = field(default_factory=AdminOptions)  # see below
 
     def __post_init__(self) -> None:
         same = parse_address(self.listen, "listen") == parse_address(self.admin, "admin")
@@ -257,7 +287,14 @@ class Configuration:
             not same or self.listen.endswith(":0"),
             f"listen and admin are both {self.listen}: give one of them another port",
         )
-        _require_not_below(self, "configuration", "drain_timeout_s")
+        _require_not_below(self, "configuration", "drain_timeout_s", "old_worker_timeout_s")
+        safe = self.admin_access.key_file or self.admin_access.tls.client_ca_file
+        _require(
+            bool(safe) or is_loopback(parse_address(self.admin, "admin")[0]),
+            f"admin is {self.admin}, which others can reach: give admin_access a key_file or "
+            "tls.client_ca_file, or keep it on 127.0.0.1",
+        )
+        check_tenants(self.tenants, self.keys)
         _require(1 <= self.workers <= 64, f"workers is {self.workers}: it must be 1 to 64")
         _require(
             bool(self.pools),
@@ -265,23 +302,40 @@ class Configuration:
         )
         pools = [pool.name for pool in self.pools]
         _require(len(set(pools)) == len(pools), f"two pools have one name (names are {', '.join(pools)})")
-        for pool in self.pools:
-            _require(
-                bool(pool.replicas), f"pool {pool.name!r} has no replicas: add [[pools.replicas]] with a url"
-            )
-        names = [replica.name for pool in self.pools for replica in pool.replicas]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        _require(
-            not twice, f"replica {twice[0] if twice else ''!r} is named twice: give one of them another id"
-        )
-        _require(len(names) <= 1024, f"there are {len(names)} replicas: 1024 is the most")
-        places = [(route.host.lower(), route.path_prefix) for route in self.routes]
-        again = [place for place in places if places.count(place) > 1]
-        _require(
-            not again, f"two routes have one host and path_prefix ({again[:1]}): only one could ever be used"
-        )
-        for route in self.routes:
-            _require(
-                route.pool in pools,
-                f"route {route.path_prefix} leads to pool {route.pool!r}: pools are {', '.join(pools)}",
-            )
+        for index, pool in enumerate(self.pools):
+            if not pool.replicas:
+                raise ConfigError(
+                    f"pool {pool.name!r} has no replicas: add [[pools.replicas]] with a url", ("pools", index)
+                )
+        self._check_replicas()
+        self._check_routes(pools)
+        check_models(self.models, pools)
+        check_networks(self.trusted_proxies)
+
+    def _check_replicas(self) -> None:
+        seen: set[str] = set()
+        for index, pool in enumerate(self.pools):
+            for at, replica in enumerate(pool.replicas):
+                if replica.name in seen:
+                    raise ConfigError(
+                        f"replica {replica.name!r} is named twice: give one of them another id",
+                        ("pools", index, "replicas", at),
+                    )
+                seen.add(replica.name)
+        _require(len(seen) <= 1024, f"there are {len(seen)} replicas: 1024 is the most")
+
+    def _check_routes(self, pools: list[str]) -> None:
+        seen: set[tuple[str, str]] = set()
+        for index, route in enumerate(self.routes):
+            place = (route.host.lower(), route.path_prefix)
+            if place in seen:
+                raise ConfigError(
+                    f"two routes have one host and path_prefix ({place}): only one could ever be used",
+                    ("routes", index),
+                )
+            seen.add(place)
+            if route.pool not in pools:
+                raise ConfigError(
+                    f"route {route.path_prefix} leads to pool {route.pool!r}: pools are {', '.join(pools)}",
+                    ("routes", index, "pool"),
+                )

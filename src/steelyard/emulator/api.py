@@ -1,15 +1,18 @@
 """OpenAI's API as an engine speaks it: what a request asks for, and the objects of an answer."""
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
-from steelyard.engines.text import prompt_seed
+from steelyard.engines.text import Text, prompt_seed
 from steelyard.model.errors import BadRequest
 from steelyard.wire.openai import BLOCK_TOKENS, BYTES_PER_TOKEN, prefix_hashes
 
 MAX_OUTPUT_TOKENS = 65_536
-DEFAULT_OUTPUT_TOKENS = 128
+
+# What an engine does with a last message of the assistant: vLLM and SGLang continue it when told to;
+# llama.cpp and others always do; some refuse it; to the rest it is an earlier turn of the conversation.
+Continues = Literal["asked", "always", "refuses", "never"]
 
 
 class StreamOptions(msgspec.Struct):
@@ -30,21 +33,43 @@ class Body(msgspec.Struct):
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     n: int | None = None
+    continue_final_message: bool = False
+    add_generation_prompt: bool = True
+
+
+class Message(msgspec.Struct):
+    """What matters of a message."""
+
+    role: str = ""
+    content: msgspec.Raw = msgspec.Raw(b"")
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """A request, understood."""
+    """A request, understood.
+
+    prompt, so_far: what the answer depends on: everything before it, and the part of it that is there.
+    limited: the end is where a limit says, not where the text does.
+    """
 
     chat: bool
     streams: bool
     include_usage: bool
     prompt_tokens: int
     output_tokens: int
-    seed: int
+    prompt: bytes
+    so_far: bytes
+    limited: bool
     hashes: tuple[int, ...]
+
+    @property
+    def finish(self) -> str:
+        """OpenAI's reason why the answer ends."""
+        return "length" if self.limited else "stop"
 
 
 _decoder = msgspec.json.Decoder(Body)
+_messages_decoder = msgspec.json.Decoder(list[msgspec.Raw])
+_message_decoder = msgspec.json.Decoder(Message)
 
 
 def decode(body: bytes, model: str) -> Body:
@@ -72,26 +97,59 @@ def _prompt(asked: Body, *, chat: bool) -> bytes:
     return prompt
 
 
-def understand(body: bytes, model: str, *, chat: bool) -> Asked:
+def _conversation(asked: Body, raw: bytes, continues: Continues) -> tuple[bytes, bytes]:
+    """(the messages, the assistant's part to be continued): independent of blanks between messages."""
+    try:
+        messages = _messages_decoder.decode(raw)
+        last = _message_decoder.decode(messages[-1])
+    except msgspec.MsgspecError:
+        return raw, b""
+    said = bytes(last.content)
+    part = msgspec.json.decode(said, type=str) if last.role == "assistant" and said[:1] == b'"' else None
+    if continues == "refuses" and last.role == "assistant":
+        raise BadRequest("messages: the last one must not be the assistant's", param="messages")
+    told = continues == "asked" and asked.continue_final_message
+    if told and asked.add_generation_prompt:
+        raise BadRequest("continue_final_message and add_generation_prompt exclude each other")
+    if told and part is None:
+        raise BadRequest("continue_final_message: the last message must be the assistant's, and text")
+    if part is not None and (told or continues == "always"):
+        return b",".join(map(bytes, messages[:-1])), part.encode()
+    return b",".join(map(bytes, messages)), b""
+
+
+def _text_prompt(raw: bytes) -> bytes:
+    """A completion's prompt as text, so that text put behind it continues its answer."""
+    try:
+        return msgspec.json.decode(raw, type=str).encode()
+    except msgspec.MsgspecError:
+        return raw
+
+
+def understand(body: bytes, model: str, *, chat: bool, continues: Continues = "asked") -> Asked:
     """Read a chat or a completion request. Raises BadRequest."""
     asked = decode(body, model)
-    prompt = _prompt(asked, chat=chat)
+    raw = _prompt(asked, chat=chat)
     if asked.n not in (None, 1):
         raise BadRequest(f"n is {asked.n}: this engine gives one answer to a request", param="n")
-    limits = (asked.max_completion_tokens, asked.max_tokens, DEFAULT_OUTPUT_TOKENS)
-    output_tokens = next(limit for limit in limits if limit is not None)
+    prompt, so_far = _conversation(asked, raw, continues) if chat else (_text_prompt(raw), b"")
+    limit = asked.max_tokens if asked.max_completion_tokens is None else asked.max_completion_tokens
+    output_tokens = Text(prompt, so_far).tokens_to_end() if limit is None else limit
     if not 1 <= output_tokens <= MAX_OUTPUT_TOKENS:
         raise BadRequest(
             f"max_tokens is {output_tokens}: it must be 1 to {MAX_OUTPUT_TOKENS}", param="max_tokens"
         )
+    counted = len(prompt) + len(so_far) + 2
     return Asked(
         chat=chat,
         streams=bool(asked.stream),
         include_usage=asked.stream_options is not None and asked.stream_options.include_usage,
-        prompt_tokens=len(prompt) // BYTES_PER_TOKEN + 1,
+        prompt_tokens=counted // BYTES_PER_TOKEN + 1,
         output_tokens=output_tokens,
-        seed=prompt_seed(prompt),
-        hashes=prefix_hashes(prompt, model),
+        prompt=prompt,
+        so_far=so_far,
+        limited=limit is not None,
+        hashes=prefix_hashes(raw, model),
     )
 
 
@@ -124,9 +182,9 @@ def delta(asked: Asked, text: str, finish: str | None, *, first: bool) -> dict[s
 def whole(asked: Asked, text: str) -> dict[str, Any]:
     """The choice of an answer that is not streamed."""
     if not asked.chat:
-        return {"index": 0, "text": text, "logprobs": None, "finish_reason": "length"}
+        return {"index": 0, "text": text, "logprobs": None, "finish_reason": asked.finish}
     message = {"role": "assistant", "content": text}
-    return {"index": 0, "message": message, "logprobs": None, "finish_reason": "length"}
+    return {"index": 0, "message": message, "logprobs": None, "finish_reason": asked.finish}
 
 
 def embeddings(body: bytes, model: str) -> bytes:

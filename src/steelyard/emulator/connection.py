@@ -7,7 +7,7 @@ import msgspec
 
 from steelyard.emulator import api
 from steelyard.engines.batching import Sequence
-from steelyard.engines.text import token
+from steelyard.engines.text import Text
 from steelyard.model.errors import BadRequest
 from steelyard.wire.chunked import LAST_CHUNK, ChunkedReader, MalformedChunk, chunk
 from steelyard.wire.http1_head import HEAD_END, RequestHead, parse_request_head
@@ -34,7 +34,7 @@ def _event(value: dict[str, Any]) -> bytes:
 class Running:
     """One answer under way."""
 
-    __slots__ = ("_answer_id", "_asked", "_connection", "_model", "_text", "sequence")
+    __slots__ = ("_answer_id", "_asked", "_connection", "_model", "_parts", "_text", "sequence")
 
     def __init__(
         self, connection: "EngineConnection", asked: api.Asked, model: str, sequence: Sequence
@@ -43,20 +43,21 @@ class Running:
         self._asked = asked
         self._model = model
         self._answer_id = f"{'chatcmpl' if asked.chat else 'cmpl'}-{sequence.sequence_id}"
-        self._text: list[str] = []
+        self._text = Text(asked.prompt, asked.so_far)
+        self._parts: list[str] = []
         self.sequence = sequence
 
     def token_given(self) -> None:
         """The model gave a token: stream it, or keep it for the whole answer."""
         asked, sequence = self._asked, self.sequence
         index = sequence.given_tokens - 1
-        text = token(asked.seed, index)
+        text = self._text.next_token()
         if not asked.streams:
-            self._text.append(text)
+            self._parts.append(text)
             if sequence.finished:
                 self._answer_whole()
             return
-        finish = "length" if sequence.finished else None
+        finish = asked.finish if sequence.finished else None
         choice = api.delta(asked, text, finish, first=index == 0)
         events = _event(api.envelope(asked, self._model, self._answer_id, [choice], chunk=True))
         head = _STREAM_HEAD if index == 0 else b""
@@ -72,7 +73,7 @@ class Running:
 
     def _answer_whole(self) -> None:
         asked, sequence = self._asked, self.sequence
-        choices = [api.whole(asked, "".join(self._text))]
+        choices = [api.whole(asked, "".join(self._parts))]
         answer = api.envelope(asked, self._model, self._answer_id, choices, chunk=False)
         answer["usage"] = api.usage(asked, sequence.output_tokens, sequence.cached_tokens)
         self._connection.answer(200, msgspec.json.encode(answer))
@@ -176,7 +177,8 @@ class EngineConnection(asyncio.Protocol):
     def _dispatch(self, head: RequestHead, body: bytes) -> None:
         engine, path = self._engine, head.path
         if head.method == b"POST" and path in (b"/v1/chat/completions", b"/v1/completions"):
-            asked = api.understand(body, engine.model, chat=path == b"/v1/chat/completions")
+            chat = path == b"/v1/chat/completions"
+            asked = api.understand(body, engine.model, chat=chat, continues=engine.continues)
             sequence = Sequence(
                 sequence_id=engine.next_sequence_id(),
                 prompt_tokens=asked.prompt_tokens,

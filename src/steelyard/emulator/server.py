@@ -5,6 +5,7 @@ One timer an iteration drives all sequences, as a GPU would; `time_scale` 2 runs
 
 import asyncio
 
+from steelyard.emulator.api import Continues
 from steelyard.emulator.connection import EngineConnection, Running
 from steelyard.engines.batching import BatchingEngine, Step
 from steelyard.engines.profiles import EngineProfile
@@ -13,9 +14,12 @@ from steelyard.engines.profiles import EngineProfile
 class EmulatedEngine:
     """One engine: the model, its clock, and the answers under way."""
 
-    def __init__(self, profile: EngineProfile, model: str, time_scale: float) -> None:
+    def __init__(
+        self, profile: EngineProfile, model: str, time_scale: float, continues: Continues = "asked"
+    ) -> None:
         self.batching = BatchingEngine(profile)
         self.model = model
+        self.continues = continues
         self.running: dict[int, Running] = {}
         self._time_scale = time_scale
         self._next_id = 0
@@ -77,7 +81,11 @@ class EmulatedEngine:
             ("prefix_cache_hits_total", "counter", engine.cached_tokens_total),
             ("num_preemptions_total", "counter", engine.preemptions),
         )
-        return "".join(
+        capacity = engine.cache.capacity_tokens // engine.cache.block_tokens
+        blocks = f'block_size="{engine.cache.block_tokens}",num_gpu_blocks="{capacity}"'
+        return (
+            f"# TYPE vllm:cache_config_info gauge\nvllm:cache_config_info{label[:-1]},{blocks}}} 1\n"
+        ).encode() + "".join(
             f"# TYPE vllm:{name} {kind}\nvllm:{name}{label} {value}\n" for name, kind, value in values
         ).encode()
 

@@ -7,8 +7,17 @@ a bound.
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from time import time
+from typing import TYPE_CHECKING
 
 import msgspec
+
+from steelyard.gateway.receipts import decision
+from steelyard.model.fleet import Fleet
+from steelyard.model.routing_policy import Pick
+
+if TYPE_CHECKING:
+    from steelyard.gateway.exchange import Exchange
 
 MAX_WAITING = 20_000
 FLUSH_S = 0.25
@@ -58,3 +67,46 @@ class AccessLog:
         except OSError:
             for _ in records:
                 self._dropped()
+
+
+def record_of(
+    exchange: "Exchange",
+    pick: Pick | None,
+    fleet: Fleet,
+    status: int,
+    first_s: float,
+    output_tokens: int,
+    now_s: float,
+) -> dict[str, object]:
+    """The line of one request. first_s: when its streamed answer began, 0 when it did not."""
+    request, head = exchange.request, exchange.plan.head
+    record: dict[str, object] = {
+        "at": round(time() - (now_s - exchange.started_s), 6),
+        "request_id": exchange.request_id.decode("ascii"),
+        "client": exchange.client.peer,
+        "method": head.method.decode("ascii"),
+        "path": head.path.decode("ascii"),
+        "status": status,
+        "pool": exchange.pool_name,
+        "replica": fleet.ids[pick.slot] if pick is not None else "",
+        "model": request.model,
+        "streams": request.streams,
+        "prompt_tokens": request.prompt_tokens,
+        "output_tokens": output_tokens,
+        "ttft_s": round(first_s - exchange.started_s, 6) if first_s else None,
+        "total_s": round(now_s - exchange.started_s, 6),
+        "attempts": exchange.attempts,
+        "tenant": _tenant_of(exchange),
+        "reason": pick.reason if pick is not None else "",
+        "error": exchange.last_error,
+    }
+    if exchange.context.configuration.access_log_decisions:
+        record["prefix_block_tokens"] = request.prefix_block_tokens
+        record["prefix_hashes"] = request.prefix_hashes
+        record["decision"] = decision(pick, fleet) if pick is not None else None
+    return record
+
+
+def _tenant_of(exchange: "Exchange") -> str:
+    admission = exchange.admission
+    return admission.tenant.name if admission is not None and admission.tenant is not None else ""

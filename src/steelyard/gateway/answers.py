@@ -11,6 +11,8 @@ from steelyard.wire.openai import error_body, error_kind
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 PROCESSING = b"HTTP/1.1 102 Processing\r\n\r\n"
 
+RETRY_AFTER = b"Retry-After: 1\r\n"
+
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 STATUS_LINES = {
     status: f"HTTP/1.1 {status} {_PHRASES.get(status, 'Unknown')}\r\n".encode() for status in range(100, 600)
@@ -52,10 +54,22 @@ def error(
     if isinstance(problem, NoEligibleReplica):
         code = "model_not_found" if status == 404 else "no_eligible_replica"
         param = "model" if status == 404 else None
-    if status in (429, 503):
-        extra += b"Retry-After: 1\r\n"
+    if status in (429, 502, 503):
+        extra += RETRY_AFTER
     body = error_body(str(problem), error_kind(status), param=param, code=code)
     return answer(status, body, close=close, extra=extra, head_only=head_only)
+
+
+def no_route(path: bytes, extra: bytes) -> bytes:
+    """The answer to a path that leads nowhere."""
+    return plain_error(404, f"no route for {path.decode('ascii', 'replace')[:200]}", extra=extra)
+
+
+def connection_line(keep_alive: bool, minor_version: int) -> bytes:
+    """What an answer says of its connection: nothing where HTTP/1.1 means it anyway."""
+    if not keep_alive:
+        return b"Connection: close\r\n"
+    return b"Connection: keep-alive\r\n" if minor_version == 0 else b""
 
 
 def stream_error(message: str) -> bytes:

@@ -5,25 +5,28 @@ be understood is answered and its connection closed, since where the next one be
 """
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from time import monotonic
+from typing import TYPE_CHECKING, Final, cast
 
-from steelyard.gateway import answers
+from steelyard.gateway import answers, forwarding
 from steelyard.gateway.exchange import Exchange
+from steelyard.gateway.request_plan import RequestPlan
 from steelyard.model.errors import BadRequest
 from steelyard.wire.chunked import ChunkedReader, MalformedChunk
-from steelyard.wire.http1_head import HEAD_END, RequestHead, parse_request_head
+from steelyard.wire.head_memo import HeadReader
 
 if TYPE_CHECKING:
     from steelyard.gateway.context import WorkerContext
 
-MAX_PIPELINED_BYTES = 65_536
-HALF_CLOSE_PROBE_AFTER_S = 0.4
+MAX_PIPELINED_BYTES: Final = 65_536
+HALF_CLOSE_PROBE_AFTER_S: Final = 0.4
 
 
-class ClientConnection(asyncio.Protocol):
-    """One client, from accept to close."""
+class ClientConnection:
+    """One client, from accept to close; an `asyncio.Protocol` by its methods."""
 
     __slots__ = (
+        "_believed",
         "_body",
         "_body_bytes",
         "_body_left",
@@ -31,9 +34,14 @@ class ClientConnection(asyncio.Protocol):
         "_chunks",
         "_context",
         "_deadline_s",
+        "_forwarding",
         "_half_closed_s",
-        "_head",
+        "_heads",
+        "_limits",
+        "_plan",
+        "_quiet_since_s",
         "_reading_paused",
+        "_scheme",
         "_serving",
         "exchange",
         "peer",
@@ -42,8 +50,10 @@ class ClientConnection(asyncio.Protocol):
 
     def __init__(self, context: "WorkerContext") -> None:
         self._context = context
+        self._limits = context.configuration.limits
+        self._heads = HeadReader(context.plans, self._limits.max_head_bytes)
         self._buffer = b""
-        self._head: RequestHead | None = None
+        self._plan: RequestPlan | None = None
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._body_left = 0
@@ -51,7 +61,9 @@ class ClientConnection(asyncio.Protocol):
         self._reading_paused = False
         self._half_closed_s = 0.0
         self._serving = False
-        self._deadline_s = 0.0
+        self._deadline_s = self._quiet_since_s = 0.0
+        self._forwarding = self._scheme = b""
+        self._believed = False
         self.exchange: Exchange | None = None
         self.peer = ""
 
@@ -62,35 +74,40 @@ class ClientConnection(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if isinstance(peer, tuple) else ""
-        limits = self._context.configuration.limits
-        if len(self._context.connections) >= limits.max_connections:
+        self._scheme = b"http" if transport.get_extra_info("sslcontext") is None else b"https"
+        self._forwarding = forwarding.lines(self.peer, self._scheme)
+        self._believed = self._context.trusted_proxies.has(self.peer)
+        if len(self._context.connections) >= self._limits.max_connections:
             self._context.meters.client_error(503)
             self.transport.write(
-                answers.plain_error(503, "too many connections: try again shortly", close=True)
+                answers.plain_error(
+                    503, "too many connections: try again shortly", close=True, extra=answers.RETRY_AFTER
+                )
             )
             self.transport.close()
             return
         self._context.connections.add(self)
-        self._deadline_s = self._context.loop.time() + limits.client_head_timeout_s
+        self._quiet_since_s = now_s = monotonic()
+        self._deadline_s = now_s + self._limits.client_head_timeout_s
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes: of a body, of a head, or of a pipelined request that must wait."""
-        if self.exchange is not None:
+        """Take bytes: of a head, of a body, or of a pipelined request that must wait."""
+        if self.exchange is None:
+            if self._plan is None:
+                self._serve(self._buffer + data if self._buffer else data)
+            else:
+                self._take_body(data)
+        else:
             self._buffer += data
             if len(self._buffer) > MAX_PIPELINED_BYTES and not self._reading_paused:
                 self._reading_paused = True
                 self.transport.pause_reading()
-        elif self._head is not None:
-            self._take_body(data)
-        else:
-            self._buffer = self._buffer + data if self._buffer else data
-            self._serve_buffer()
 
     def eof_received(self) -> bool:
         """The client sends no more. It may still be waiting for its answer: keep the way back open."""
         if self.exchange is None:
             return False
-        self._half_closed_s = self._context.loop.time()
+        self._half_closed_s = monotonic()
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -112,70 +129,65 @@ class ClientConnection(asyncio.Protocol):
 
     # --- reading requests ----------------------------------------------------------------------
 
-    def _serve_buffer(self) -> None:
-        """Serve requests from the buffer while they are whole; a loop, since answers may be immediate."""
-        if self._serving:
-            return
+    def _serve(self, data: bytes) -> None:
+        """Serve requests from `data` while they are whole; a loop, since answers may be immediate.
+
+        What is left waits in the buffer.
+        """
         self._serving = True
         try:
-            while self._buffer and self.exchange is None and self._head is None:
-                if self.transport.is_closing() or not self._take_head():
-                    break
+            while data:
+                if data[0] == 0x0D and data[:2] == b"\r\n":
+                    data = data[2:]  # RFC 9112 section 2.2: ignore an empty line before a request
+                read = self._heads.read(data)
+                if read is None:
+                    self._buffer = data
+                    self._check_unfinished_head(data)
+                    return
+                plan, length, body_at = read
+                stop = body_at + length if length > 0 else body_at
+                if plan.head.chunked or stop > len(data):
+                    self._buffer = b""
+                    self._await_body(plan, length, data[body_at:])
+                    return
+                self._buffer = data[stop:]
+                self._start(plan, data[body_at:stop])
+                if self.exchange is not None or self.transport.is_closing():
+                    return
+                data = self._buffer
+        except BadRequest as error:
+            self.refuse(error)
         finally:
             self._serving = False
 
-    def _take_head(self) -> bool:
-        """Read a head off the buffer; whether there was one that could be used."""
-        limits = self._context.configuration.limits
-        if self._buffer.startswith(b"\r\n"):  # RFC 9112 section 2.2: ignore an empty line before a request
-            self._buffer = self._buffer[2:]
-        buffer = self._buffer
-        end = buffer.find(HEAD_END)
-        if end < 0 or end > limits.max_head_bytes:
-            return self._await_head(buffer, limits.max_head_bytes)
-        try:
-            head = parse_request_head(buffer[: end + 4], limits.max_header_count)
-            self._buffer = b""
-            self._begin(head, buffer[end + 4 :])
-        except BadRequest as error:
-            self.refuse(error)
-            return False
-        return True
-
-    def _await_head(self, buffer: bytes, max_head_bytes: int) -> bool:
+    def _check_unfinished_head(self, data: bytes) -> None:
         """Decide whether a head that has not ended may go on."""
-        if len(buffer) > max_head_bytes:
-            line_too_long = b"\r\n" not in buffer[:max_head_bytes]
-            status = 414 if line_too_long else 431
-            self.refuse(BadRequest(f"the request head is over {max_head_bytes} bytes", http_status=status))
-        elif (at := buffer.find(b"\n")) >= 0 and (at == 0 or buffer[at - 1] != 0x0D):
-            self.refuse(BadRequest("malformed request: a line ends in a bare LF"))
-        return False
+        most = self._limits.max_head_bytes
+        if len(data) > most:
+            status = 414 if b"\r\n" not in data[:most] else 431
+            raise BadRequest(f"the request head is over {most} bytes", http_status=status)
+        if (at := data.find(b"\n")) >= 0 and (at == 0 or data[at - 1] != 0x0D):
+            raise BadRequest("malformed request: a line ends in a bare LF")
 
-    def _begin(self, head: RequestHead, rest: bytes) -> None:
-        """A head is there: read its body, or start at once when that is already here."""
-        limits = self._context.configuration.limits
-        length = head.content_length
-        if length > limits.max_body_bytes:
-            raise BadRequest(f"the body is over {limits.max_body_bytes} bytes", http_status=413)
-        if length <= 0 and not head.chunked:
-            self._buffer = rest
-            self._start(head, b"")
-        elif len(rest) >= length and not head.chunked:
-            self._buffer = rest[length:]
-            self._start(head, rest if len(rest) == length else rest[:length])
-        else:
-            self._head, self._body_left, self._body_bytes = head, length, 0
-            self._chunks = ChunkedReader() if head.chunked else None
-            self._deadline_s = self._context.loop.time() + limits.client_body_timeout_s
-            if head.expects_continue and not rest:
-                self.transport.write(answers.CONTINUE)
-            if rest:
-                self._take_body(rest)
+    def _await_body(self, plan: RequestPlan, length: int, rest: bytes) -> None:
+        """A head is there whose body is not: read it as it comes."""
+        if length > self._limits.max_body_bytes:
+            raise BadRequest(f"the body is over {self._limits.max_body_bytes} bytes", http_status=413)
+        gate = self._context.gate
+        if gate is not None and not gate.knows(plan):
+            # A stranger's body is not worth reading: it may be large, and come slowly.
+            raise BadRequest("a valid API key is needed", http_status=401, code="invalid_api_key")
+        self._plan, self._body_left, self._body_bytes = plan, length, 0
+        self._chunks = ChunkedReader() if plan.head.chunked else None
+        self._deadline_s = monotonic() + self._limits.client_body_timeout_s
+        if plan.head.expects_continue and not rest:
+            self.transport.write(answers.CONTINUE)
+        if rest:
+            self._take_body(rest)
 
     def _take_body(self, data: bytes) -> None:
-        head = self._head
-        if head is None:
+        plan = self._plan
+        if plan is None:
             return
         rest = b""
         if self._chunks is not None:
@@ -190,42 +202,49 @@ class ClientConnection(asyncio.Protocol):
             self._body_left -= len(payload)
             done, rest = self._body_left == 0, data[len(payload) :]
         self._body_bytes += len(payload)
-        limit = self._context.configuration.limits.max_body_bytes
+        limit = self._limits.max_body_bytes
         if self._body_bytes > limit:
             self.refuse(BadRequest(f"the body is over {limit} bytes", http_status=413))
             return
         self._body.append(payload)
         if done:
             body = b"".join(self._body)
-            self._head, self._chunks, self._body = None, None, []
+            self._plan, self._chunks, self._body = None, None, []
             self._buffer = rest
-            self._start(head, body)
+            self._start(plan, body)
 
-    def _start(self, head: RequestHead, body: bytes) -> None:
+    def _start(self, plan: RequestPlan, body: bytes) -> None:
+        if len(body) > self._limits.max_body_bytes:
+            raise BadRequest(f"the body is over {self._limits.max_body_bytes} bytes", http_status=413)
         self._deadline_s = 0.0
-        self.exchange = Exchange(self._context, self, head, body)
-        self.exchange.start()
+        self.exchange = exchange = Exchange(self._context, self, plan, body)
+        exchange.start()
 
     # --- called by the exchange ----------------------------------------------------------------
 
     def finished(self, *, keep_alive: bool) -> None:
         """The answer has been written: go on with the next request, or close."""
         self.exchange = None
-        if not keep_alive or self._half_closed_s or self._context.draining:
+        if not keep_alive or self._half_closed_s:
             self.transport.close()
             return
-        self._deadline_s = (
-            self._context.loop.time() + self._context.configuration.limits.client_idle_timeout_s
-        )
+        self._quiet_since_s = now_s = monotonic()
+        self._deadline_s = now_s + self._limits.client_idle_timeout_s
         if self._reading_paused:
             self._reading_paused = False
             self.transport.resume_reading()
-        if self._buffer:
-            self._serve_buffer()
+        if self._buffer and not self._serving:
+            self._serve(self._buffer)
+
+    def forwarding_lines(self, plan: RequestPlan) -> bytes:
+        """Field lines that tell an engine for whom it works, each ending in CRLF."""
+        if self._believed:
+            return forwarding.lines_behind(self.peer, self._scheme, plan.head.own)
+        return self._forwarding
 
     def refuse(self, error: BadRequest) -> None:
         """Answer a request that was not understood, and close: what follows cannot be trusted."""
-        self._head, self._chunks, self._body, self._buffer = None, None, [], b""
+        self._plan, self._chunks, self._body, self._buffer = None, None, [], b""
         self._context.meters.client_error(error.http_status)
         self.transport.write(answers.error(error, close=True))
         self.transport.close()
@@ -233,7 +252,9 @@ class ClientConnection(asyncio.Protocol):
     # --- called by the sweeper -----------------------------------------------------------------
 
     def check_deadline(self, now_s: float) -> None:
-        """Give up a client that is too slow; look whether one that half-closed is still there."""
+        """Give up a client or an engine that is too slow; look whether a client that half-closed is there."""
+        if self.exchange is not None:
+            self.exchange.check_deadlines(now_s)
         if self.exchange is not None:
             if self._half_closed_s and now_s - self._half_closed_s > HALF_CLOSE_PROBE_AFTER_S:
                 # A closed socket and a half-closed one look alike until something is sent: an interim
@@ -244,13 +265,14 @@ class ClientConnection(asyncio.Protocol):
             return
         if not self._deadline_s or now_s < self._deadline_s:
             return
-        if self._head is not None or self._buffer:
-            what = "body" if self._head is not None else "head"
+        if self._plan is not None or self._buffer:
+            what = "body" if self._plan is not None else "head"
             self.refuse(BadRequest(f"the request {what} did not arrive in time", http_status=408))
         else:
             self.transport.close()
 
-    def drain(self) -> None:
-        """Close when nothing is under way; else after the answer."""
-        if self.exchange is None and self._head is None and not self._buffer:
+    def close_if_quiet(self, now_s: float, quiet_s: float) -> None:
+        """Close when nothing is under way and nothing has been for so long."""
+        idle = self.exchange is None and self._plan is None and not self._buffer
+        if idle and now_s - self._quiet_since_s >= quiet_s:
             self.transport.close()

@@ -7,35 +7,48 @@ from typing import TYPE_CHECKING
 from steelyard.cluster.ledger import Ledger
 from steelyard.config.schema import Configuration
 from steelyard.gateway.access_log import AccessLog
+from steelyard.gateway.admission import Gatekeeper
+from steelyard.gateway.forwarding import TrustedProxies
 from steelyard.gateway.meters import Meters
-from steelyard.gateway.routes import Routes
+from steelyard.gateway.pool_tries import ModelPools
+from steelyard.gateway.receipts import Receipts
+from steelyard.gateway.request_plan import RequestPlan
 from steelyard.gateway.upstream import UpstreamPool
 from steelyard.model.fleet import Fleet
 from steelyard.routing.router import Router
+from steelyard.wire.head_memo import HeadMemo
 
 if TYPE_CHECKING:
     from steelyard.gateway.client_connection import ClientConnection
-    from steelyard.gateway.exchange import Exchange
 
 
-@dataclass(slots=True)
+@dataclass
 class WorkerContext:
-    """One worker. Built once at its start; only `draining` and the sets change."""
+    """One worker. Built once at its start; only `draining` and the set change."""
 
     configuration: Configuration
     loop: asyncio.AbstractEventLoop
     fleet: Fleet
     ledger: Ledger
     router: Router
-    routes: Routes
+    plans: HeadMemo[RequestPlan]
     meters: Meters
     upstreams: list[UpstreamPool]
     access_log: AccessLog | None
     id_prefix: bytes
+    gate: Gatekeeper | None = None
+    shows_picks: bool = False  # `pick_header` of the configuration
+    receipts: Receipts = field(default_factory=Receipts)
+    model_pools: ModelPools | None = None  # None when no model has several
+    trusted_proxies: TrustedProxies = field(default_factory=TrustedProxies)
     draining: bool = False
     connections: "set[ClientConnection]" = field(default_factory=set)
-    exchanges: "set[Exchange]" = field(default_factory=set)
     _next_id: int = 0
+
+    def models(self, pool: str) -> list[str]:
+        """All names that a model may be asked for by, in a pool or over several."""
+        known = self.router.models(pool)
+        return known if self.model_pools is None else [*known, *self.model_pools.chains]
 
     def next_request_id(self) -> bytes:
         """An id that no other request of this gateway has."""

@@ -6,14 +6,16 @@ import msgspec
 
 from steelyard.cluster.membership import Membership, ReplicaState
 from steelyard.config.schema import Configuration
-from steelyard.model.fleet import Replica
+from steelyard.engines.dialects import EngineLoad
+from steelyard.model.fleet import UNKNOWN, Replica
 
 
 class Row(msgspec.Struct):
-    """One slot."""
+    """One slot; `load` is what its engine reported last, None when nothing."""
 
     replica: Replica | None
     state: ReplicaState
+    load: EngineLoad | None = None
 
 
 _decoder = msgspec.json.Decoder(list[Row])
@@ -47,3 +49,14 @@ def apply(table: bytes, membership: Membership) -> None:
     """Bytes to a membership."""
     rows = _decoder.decode(table)
     membership.apply([row.replica for row in rows], [row.state for row in rows])
+    fleet = membership.fleet
+    for slot, row in enumerate(rows):
+        load = row.load
+        waiting = load.waiting_requests if load is not None else None
+        running = load.running_requests if load is not None else None
+        used = load.kv_used_fraction if load is not None else None
+        if row.replica is not None and not row.replica.kv_capacity_tokens and load is not None:
+            fleet.kv_capacity_tokens[slot] = load.kv_capacity_tokens or 0
+        fleet.reported_waiting[slot] = UNKNOWN if waiting is None else waiting
+        fleet.reported_running[slot] = UNKNOWN if running is None else running
+        fleet.reported_kv_used[slot] = float(UNKNOWN) if used is None else used

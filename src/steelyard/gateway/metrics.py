@@ -15,11 +15,18 @@ _PLAIN_HELP = {
     "connections_refused": "Client connections refused since a worker had too many.",
     "malformed_requests": "Requests refused before a pool was found for them.",
     "access_log_dropped": "Access log lines dropped.",
+    "stream_continuations": "Times that another engine was asked to go on with an answer.",
 }
 _LOAD = (
     ("requests_in_flight", "Requests in flight on a replica."),
     ("queued_prompt_tokens", "Prompt tokens sent to a replica whose first output token has not come."),
     ("expected_output_tokens", "Output tokens still expected of the requests in flight."),
+)
+
+_REPORTED = (
+    ("waiting_requests", "Requests that wait in an engine, as it reports."),
+    ("running_requests", "Requests that run in an engine, as it reports."),
+    ("kv_used_fraction", "Share of an engine's KV cache in use, as it reports."),
 )
 
 
@@ -65,6 +72,12 @@ def _replica_lines(rows: list[Row], words: list[int], load: list[int]) -> Iterat
         yield _family(f"replica_{name}", "gauge", text)
         for slot, replica in names.items():
             yield f'steelyard_replica_{name}{{replica="{replica}"}} {load[column * MAX_SLOTS + slot]}'
+    for attribute, text in _REPORTED:
+        yield _family(f"replica_reported_{attribute}", "gauge", text)
+        for slot, row in present:
+            value = getattr(row.load, attribute) if row.load is not None else None
+            if value is not None:
+                yield f'steelyard_replica_reported_{attribute}{{replica="{names[slot]}"}} {value}'
 
 
 def render(page: SharedPage, rows: list[Row], pools: list[str], restarts: int) -> bytes:
@@ -82,6 +95,13 @@ def render(page: SharedPage, rows: list[Row], pools: list[str], restarts: int) -
             _family(f"{name}_total", "counter", _PLAIN_HELP[name]),
             f"steelyard_{name}_total {words[index]}",
         ]
+    lines.append(
+        _family("wasted_tokens_total", "counter", "Tokens computed twice or for nobody, by cause; estimated.")
+    )
+    lines += [
+        f'steelyard_wasted_tokens_total{{cause="{cause}"}} {words[meters.WASTED_AT + index]}'
+        for index, cause in enumerate(meters.WASTED)
+    ]
     lines.append(_family("requests_total", "counter", "Requests ended, by pool and class of status."))
     for index, pool in enumerate(pools):
         for offset, status in enumerate(meters.STATUS_CLASSES):

@@ -15,6 +15,7 @@ import msgspec
 from steelyard.cluster.membership import ReplicaState
 from steelyard.config.schema import HealthOptions
 from steelyard.gateway.fleet_table import Row
+from steelyard.gateway.tls import NO_LINK, EngineLink, port_of
 from steelyard.model.errors import UpstreamError
 from steelyard.wire.chunked import ChunkedReader, MalformedChunk
 from steelyard.wire.http1_head import HEAD_END, ResponseHead, parse_response_head
@@ -22,20 +23,24 @@ from steelyard.wire.http1_head import HEAD_END, ResponseHead, parse_response_hea
 MAX_ANSWER_BYTES = 1 << 20
 
 
-async def fetch(url: str, timeout_s: float) -> tuple[int, bytes]:
+async def fetch(url: str, timeout_s: float, link: EngineLink = NO_LINK) -> tuple[int, bytes]:
     """GET a small answer: (status, body). Raises OSError, TimeoutError or UpstreamError."""
     parts = urlsplit(url)
     async with asyncio.timeout(timeout_s):
         reader, writer = await asyncio.open_connection(
-            parts.hostname, parts.port or 80, limit=MAX_ANSWER_BYTES
+            parts.hostname,
+            port_of(url),
+            limit=MAX_ANSWER_BYTES,
+            ssl=link.context,
+            server_hostname=link.server_name,
         )
         try:
             target = parts.path or "/"
-            writer.write(
-                f"GET {target} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n".encode()
-            )
-            head = parse_response_head(await reader.readuntil(HEAD_END))
-            return head.status, await _read_body(reader, head)
+            key = link.key_line + b"\r\n" if link.key else b""
+            head = f"GET {target} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n"
+            writer.write(head.encode() + key + b"\r\n")
+            answer = parse_response_head(await reader.readuntil(HEAD_END))
+            return answer.status, await _read_body(reader, answer)
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             raise UpstreamError("the connection closed inside the answer") from None
         except MalformedChunk as error:
@@ -77,6 +82,7 @@ class Probe:
     row: Row
     options: HealthOptions
     asks_for_models: bool
+    link: EngineLink = NO_LINK
     failures: int = 0
     successes: int = 0
     last_error: str = ""
@@ -87,7 +93,7 @@ class Probe:
         if replica is None:
             return False
         try:
-            status, _ = await fetch(replica.base_url + self.options.path, self.options.timeout_s)
+            status, _ = await fetch(replica.base_url + self.options.path, self.options.timeout_s, self.link)
             error = "" if status < 400 else f"{self.options.path} answered {status}"
             changed = not error and self.asks_for_models and await self._ask_for_models()
         except TimeoutError:
@@ -101,7 +107,7 @@ class Probe:
         replica = self.row.replica
         if replica is None or replica.models:
             return False
-        status, body = await fetch(f"{replica.base_url}/v1/models", self.options.timeout_s)
+        status, body = await fetch(f"{replica.base_url}/v1/models", self.options.timeout_s, self.link)
         models = read_models(body) if status == 200 else ()
         if models:
             self.row.replica = replace(replica, models=models)

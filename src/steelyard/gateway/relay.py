@@ -1,23 +1,30 @@
 """An engine's answer on its way to the client: one head written anew, then one write a payload.
 
 One write per read, not per event: engines flush several tokens at once, each extra write is a system
-call, and holding bytes back to find event borders would delay the first token.
+call, and holding bytes back to find event borders would delay the first token. A chunk that came whole
+and plain goes on as it came; anything else is framed anew.
 """
 
 import asyncio
+from collections import deque
+from typing import Final
 
 from steelyard.gateway import answers
+from steelyard.gateway.answer_head import AnswerHead
 from steelyard.wire.chunked import LAST_CHUNK, chunk
-from steelyard.wire.http1_head import RequestHead, ResponseHead
-from steelyard.wire.openai import Usage, read_stream_usage, read_usage
+from steelyard.wire.openai import count_after, read_stream_usage
+from steelyard.wire.openai_bodies import Usage
 
-TAIL_BYTES = 4096
-MAX_READ_USAGE_BYTES = 1 << 20
+TAIL_PAYLOADS: Final = 4  # the usage stands in one of the last payloads, before `[DONE]`
+MAX_READ_USAGE_BYTES: Final = 1 << 20
 
 
 class Relay:
     """Writes one answer.
 
+    id_lines: field lines that the gateway adds, each ending in CRLF.
+    has_body: False for an answer to HEAD, and for 204 and 304.
+    length: of the body as the engine gave it, -1 when it did not.
     begun: the client has seen bytes of it.
     first_s: when it began, 0 before.
     close_after: the client's connection ends with this answer.
@@ -26,82 +33,78 @@ class Relay:
     __slots__ = (
         "_chunked",
         "_events",
-        "_last",
-        "_request",
-        "_request_id",
+        "_id_lines",
+        "_minor_version",
+        "_tail",
         "_transport",
         "_usage_read",
-        "_whole",
         "begun",
         "close_after",
         "first_s",
         "has_body",
         "head",
+        "length",
     )
 
     def __init__(
         self,
-        head: ResponseHead,
-        request: RequestHead,
-        request_id: bytes,
+        head: AnswerHead,
+        length: int,
+        minor_version: int,
+        id_lines: bytes,
         transport: asyncio.Transport,
-        *,
-        has_body: bool,
     ) -> None:
         self.head = head
-        self.has_body = has_body
+        self.length = length
+        self.has_body = True
         self.begun = False
         self.first_s = 0.0
         self.close_after = False
-        self._request = request
-        self._request_id = request_id
+        self._minor_version = minor_version
+        self._id_lines = id_lines
         self._transport = transport
-        self._chunked = has_body and head.content_length < 0
+        self._chunked = False
         self._events = 0
-        self._last = b""
-        self._whole = False
+        self._tail: deque[bytes] = deque(maxlen=TAIL_PAYLOADS)
         self._usage_read: tuple[int, int] | None = None
 
     def _head_bytes(self) -> bytes:
         head = self.head
-        if self._chunked and self._request.minor_version == 0:
-            self._chunked, self.close_after = False, True
+        self._chunked = self.has_body and self.length < 0 and self._minor_version > 0
+        if self.has_body and self.length < 0 and not self._chunked:
+            self.close_after = True  # the end of the connection is the end of the answer
             framing = b""
         elif self._chunked:
             framing = b"Transfer-Encoding: chunked\r\n"
-        elif head.content_length >= 0 and head.status not in (204, 304):
-            framing = b"Content-Length: %d\r\n" % head.content_length
+        elif self.length >= 0 and head.status not in (204, 304):
+            framing = b"Content-Length: %d\r\n" % self.length
         else:
             framing = b""
-        connection = b""
-        if self.close_after:
-            connection = b"Connection: close\r\n"
-        elif self._request.minor_version == 0:
-            connection = b"Connection: keep-alive\r\n"
-        return b"%b%b%b%bX-Request-Id: %b\r\n\r\n" % (
-            answers.STATUS_LINES.get(head.status) or b"HTTP/1.1 %d Unknown\r\n" % head.status,
-            b"".join(head.lines),
-            framing,
-            connection,
-            self._request_id,
-        )
+        connection = answers.connection_line(not self.close_after, self._minor_version)
+        return b"%b%b%b%b\r\n" % (head.start, framing, connection, self._id_lines)
 
-    def payload(self, payload: bytes, now_s: float) -> None:
-        """Write payload, with the head before the first."""
-        event_stream = self.head.event_stream
-        if not self.begun:
-            self.begun = True
-            self.first_s = now_s
-            self._whole = not event_stream and len(payload) == self.head.content_length
-            self._last = payload[-TAIL_BYTES:] if event_stream else payload
-            head = self._head_bytes()  # decides on the framing, so it comes first
-            self._transport.write(head + (chunk(payload) if self._chunked else payload))
+    def begin(self, payload: bytes, now_s: float) -> None:
+        """Write the head with the first payload."""
+        self.begun = True
+        self.first_s = now_s
+        head = self._head_bytes()  # decides on the framing, so it comes first
+        self._transport.write(head + (chunk(payload) if self._chunked else payload))
+        self._note(payload)
+
+    def go_on(self, payload: bytes, framed: bytes | None) -> None:
+        """Write more payload. framed: the same as one chunk, if it came so."""
+        if not self._chunked:
+            self._transport.write(payload)
         else:
-            if event_stream:
-                self._last = (self._last + payload)[-TAIL_BYTES:]
-            self._transport.write(chunk(payload) if self._chunked else payload)
-        if event_stream:
+            self._transport.write(framed or b"%x\r\n%b\r\n" % (len(payload), payload))
+        self._note(payload)
+
+    def _note(self, payload: bytes) -> None:
+        if self.head.event_stream:
+            self._tail.append(payload)
             self._events += payload.count(b"data:")
+        elif not self._tail and len(payload) == self.length:
+            self._tail.append(payload)
 
     def finish(self) -> None:
         """Write what ends the answer."""
@@ -124,15 +127,25 @@ class Relay:
     def tokens(self) -> tuple[int, int]:
         """(output tokens, cached prompt tokens or -1): the usage if there is one, else a count of events."""
         if self._usage_read is None:
-            usage: Usage | None = None
             if self.head.event_stream:
-                usage = read_stream_usage(self._last)
-            elif self._whole and len(self._last) <= MAX_READ_USAGE_BYTES and b'"usage"' in self._last:
-                usage = read_usage(self._last)
-            if usage is None:
-                self._usage_read = (max(0, self._events - 1), -1)
+                usage = read_stream_usage(b"".join(self._tail))
+                self._usage_read = tokens_of(usage, max(0, self._events - 1))
             else:
-                details = usage.prompt_tokens_details
-                cached = details.cached_tokens if details is not None else None
-                self._usage_read = (usage.completion_tokens, -1 if cached is None else cached)
+                self._usage_read = whole_tokens(self._tail[0]) if self._tail else (0, -1)
         return self._usage_read
+
+
+def tokens_of(usage: Usage | None, otherwise: int) -> tuple[int, int]:
+    """(output tokens, cached prompt tokens or -1) of a usage, or without one."""
+    if usage is None:
+        return otherwise, -1
+    details = usage.prompt_tokens_details
+    cached = details.cached_tokens if details is not None else None
+    return usage.completion_tokens, -1 if cached is None else cached
+
+
+def whole_tokens(body: bytes) -> tuple[int, int]:
+    """(output tokens, cached prompt tokens or -1) of a whole answer; (0, -1) when it does not say."""
+    if len(body) > MAX_READ_USAGE_BYTES:
+        return 0, -1
+    return max(0, count_after(body, b'"completion_tokens":')), count_after(body, b'"cached_tokens":')

@@ -7,15 +7,23 @@ cleanly on its last byte: bytes after an answer never reach another client.
 """
 
 import asyncio
-from typing import Protocol, cast
+from time import monotonic
+from typing import Final, Protocol, cast
 from urllib.parse import urlsplit
 
+from steelyard.config.access import EngineAccessOptions
 from steelyard.config.schema import TimeoutOptions, UpstreamOptions
+from steelyard.gateway.answer_head import AnswerHead
+from steelyard.gateway.tls import EngineLink, port_of
 from steelyard.model.errors import UpstreamError
 from steelyard.wire.chunked import ChunkedReader, MalformedChunk
-from steelyard.wire.http1_head import HEAD_END, ResponseHead, parse_response_head
+from steelyard.wire.head_memo import HeadMemo, HeadReader
 
-MAX_HEAD_BYTES = 65_536
+MAX_HEAD_BYTES: Final = 65_536
+MAX_JOINED_BYTES: Final = (
+    32_768  # a head and a body up to this size leave in one piece; larger ones are not copied
+)
+BODILESS: Final = frozenset((204, 304))
 
 
 class AnswerReceiver(Protocol):
@@ -25,9 +33,11 @@ class AnswerReceiver(Protocol):
 
     def upstream_refused(self, error: str) -> None: ...
 
-    def answer_head(self, head: ResponseHead, has_body: bool) -> None: ...
+    def answer_whole(self, head: AnswerHead, body: bytes) -> None: ...
 
-    def answer_payload(self, payload: bytes) -> None: ...
+    def answer_head(self, head: AnswerHead, length: int, has_body: bool) -> None: ...
+
+    def answer_payload(self, payload: bytes, framed: bytes | None) -> None: ...
 
     def answer_done(self) -> None: ...
 
@@ -43,15 +53,22 @@ class UpstreamPool:
         options: UpstreamOptions,
         timeouts: TimeoutOptions,
         loop: asyncio.AbstractEventLoop,
+        heads: HeadMemo[AnswerHead],
+        access: EngineAccessOptions,
     ) -> None:
+        """Raises ConfigError for a key or certificates that cannot be read."""
         parts = urlsplit(base_url)
         self.host = parts.hostname or ""
-        self.port = parts.port or 80
-        self.authority = parts.netloc.encode()
-        self.path_prefix = parts.path.rstrip("/").encode()
-        self._options = options
+        self.port = port_of(base_url)
+        self._link = link = EngineLink.to(base_url, access)
+        # Authority and path prefix. The engines' key goes behind the authority, as a field of its own.
+        shown = b"\r\n" + link.key_line if link.key else b""
+        self.place = (parts.netloc.encode() + shown, parts.path.rstrip("/").encode())
         self._connect_timeout_s = timeouts.connect_timeout_s
         self._loop = loop
+        self._max_idle = options.max_idle_connections
+        self._idle_timeout_s = options.idle_timeout_s
+        self.heads = heads
         self._idle: list[UpstreamConnection] = []
         self._connecting: set[asyncio.Task[None]] = set()
 
@@ -60,7 +77,7 @@ class UpstreamPool:
         idle = self._idle
         while idle:
             connection = idle.pop()
-            if now_s - connection.idle_since_s < self._options.idle_timeout_s and connection.usable:
+            if now_s - connection.idle_since_s < self._idle_timeout_s and connection.usable:
                 return connection
             connection.close()
         return None
@@ -75,8 +92,13 @@ class UpstreamPool:
     async def _connect(self, receiver: AnswerReceiver) -> None:
         try:
             async with asyncio.timeout(self._connect_timeout_s):
-                _, connection = await self._loop.create_connection(
-                    lambda: UpstreamConnection(self), self.host, self.port
+                connection = UpstreamConnection(self)
+                await self._loop.create_connection(
+                    lambda: cast(asyncio.Protocol, connection),
+                    self.host,
+                    self.port,
+                    ssl=self._link.context,
+                    server_hostname=self._link.server_name,
                 )
         except TimeoutError:
             receiver.upstream_refused(f"no connection within {self._connect_timeout_s:g} s")
@@ -87,9 +109,8 @@ class UpstreamPool:
 
     def give_back(self, connection: "UpstreamConnection") -> None:
         """Keep a clean connection for the next request."""
-        if len(self._idle) < self._options.max_idle_connections:
-            # The pool keeps its loop: asking asyncio for the running one took 2 µs a request (py-spy).
-            connection.idle_since_s = self._loop.time()
+        if len(self._idle) < self._max_idle:
+            connection.idle_since_s = monotonic()
             self._idle.append(connection)
         else:
             connection.close()
@@ -101,7 +122,7 @@ class UpstreamPool:
 
     def expire_idle(self, now_s: float) -> None:
         """Close what has idled too long; called by the sweeper."""
-        limit_s = self._options.idle_timeout_s
+        limit_s = self._idle_timeout_s
         while self._idle and now_s - self._idle[0].idle_since_s >= limit_s:
             self._idle.pop(0).close()
 
@@ -113,16 +134,19 @@ class UpstreamPool:
             task.cancel()
 
 
-class UpstreamConnection(asyncio.Protocol):
-    """One connection to an engine, carrying one exchange at a time."""
+class UpstreamConnection:
+    """One connection to an engine, carrying one exchange at a time; an `asyncio.Protocol` by its methods."""
 
     __slots__ = (
         "_body_left",
         "_buffer",
         "_chunks",
+        "_delimited_by_close",
         "_head",
         "_head_request",
+        "_heads",
         "_pool",
+        "_write",
         "answered",
         "idle_since_s",
         "receiver",
@@ -132,28 +156,32 @@ class UpstreamConnection(asyncio.Protocol):
 
     def __init__(self, pool: UpstreamPool) -> None:
         self._pool = pool
+        self._heads = HeadReader(pool.heads, MAX_HEAD_BYTES)
         self.receiver: AnswerReceiver | None = None
         self.idle_since_s = 0.0
         self.usable = True
         self.answered = 0  # answers read so far: a connection that has read one may die of old age
-        self._reset()
-
-    def _reset(self) -> None:
         self._buffer = b""
-        self._head: ResponseHead | None = None
+        self._head: AnswerHead | None = None
         self._chunks: ChunkedReader | None = None
         self._body_left = -1
         self._head_request = False
+        self._delimited_by_close = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by asyncio."""
         self.transport = cast(asyncio.Transport, transport)
+        self._write = self.transport.write
 
-    def send(self, receiver: AnswerReceiver, data: bytes, *, head_request: bool) -> None:
+    def send(self, receiver: AnswerReceiver, head: bytes, body: bytes, *, head_request: bool) -> None:
         """Send a whole request; its answer goes to `receiver`."""
         self.receiver = receiver
         self._head_request = head_request
-        self.transport.write(data)
+        if len(body) <= MAX_JOINED_BYTES:
+            self._write(head + body)
+        else:
+            self._write(head)
+            self._write(body)
 
     @property
     def answer_begun(self) -> bool:
@@ -167,62 +195,88 @@ class UpstreamConnection(asyncio.Protocol):
             self.close()  # bytes that nobody asked for
             return
         try:
-            if self._head is None:
-                self._read_head(receiver, self._buffer + data if self._buffer else data)
-            else:
+            if self._head is not None:
                 self._read_body(receiver, data)
+            else:
+                self._read_head(receiver, self._buffer + data if self._buffer else data)
         except (UpstreamError, MalformedChunk) as error:
             self._fail(str(error))
 
     def _read_head(self, receiver: AnswerReceiver, data: bytes) -> None:
         while True:
-            end = data.find(HEAD_END)
-            if end < 0 or end > MAX_HEAD_BYTES:
-                if len(data) > MAX_HEAD_BYTES:
-                    raise UpstreamError(f"the response head is longer than {MAX_HEAD_BYTES} bytes")
-                if not b"HTTP/1.".startswith(data[:7]):
-                    raise UpstreamError("the answer is not HTTP/1")
-                self._buffer = data
+            read = self._heads.read(data)
+            if read is None:
+                self._await_head(data)
                 return
-            head = parse_response_head(data[: end + 4])
-            data = data[end + 4 :]
-            if head.status == 101:
-                raise UpstreamError("the engine switched protocols unasked")
+            head, length, body_at = read
             if head.status >= 200:
                 break
+            if head.status == 101:
+                raise UpstreamError("the engine switched protocols unasked")
+            data = data[body_at:]  # an interim answer ends here: the client hears of none
+            if not data:
+                self._buffer = b""
+                return
+        has_body = not (self._head_request or head.status in BODILESS or length == 0)
+        if has_body and length == len(data) - body_at:
+            self._answer_is_whole(receiver, head, data[body_at:])
+            return
         self._buffer = b""
         self._head = head
-        has_body = not (self._head_request or head.status in (204, 304) or head.content_length == 0)
-        receiver.answer_head(head, has_body)
+        self._delimited_by_close = has_body and length < 0 and not head.chunked
+        receiver.answer_head(head, length, has_body)
         if self.receiver is not receiver:
             return  # the receiver gave this answer up
         if not has_body:
-            self._finish(data)
+            self._finish(data[body_at:])
             return
         if head.chunked:
             self._chunks = ChunkedReader()
         else:
-            self._body_left = head.content_length
-        if data:
-            self._read_body(receiver, data)
+            self._body_left = length
+        if len(data) > body_at:
+            self._read_body(receiver, data[body_at:])
+
+    def _await_head(self, data: bytes) -> None:
+        """Decide whether a head that has not ended may go on."""
+        if len(data) > MAX_HEAD_BYTES:
+            raise UpstreamError(f"the response head is longer than {MAX_HEAD_BYTES} bytes")
+        if not b"HTTP/1.".startswith(data[:7]):
+            raise UpstreamError("the answer is not HTTP/1")
+        self._buffer = data
+
+    def _answer_is_whole(self, receiver: AnswerReceiver, head: AnswerHead, body: bytes) -> None:
+        """Head and body came in one read and end where it ends: the way of every short answer."""
+        self._buffer = b""
+        self.answered += 1
+        self.receiver = None
+        if head.keep_alive and self.usable:
+            self._pool.give_back(self)
+        else:
+            self.close()
+        receiver.answer_whole(head, body)
 
     def _read_body(self, receiver: AnswerReceiver, data: bytes) -> None:
         chunks = self._chunks
         if chunks is not None:
+            start = chunks.whole(data)
+            if start:
+                receiver.answer_payload(data[start:-2], data)
+                return
             payload = chunks.feed(data)
             if payload:
-                receiver.answer_payload(payload)
+                receiver.answer_payload(payload, None)
             if chunks.done and self.receiver is receiver:
                 self._finish(chunks.rest)
             return
         left = self._body_left
         if left < 0:  # until the connection closes
-            receiver.answer_payload(data)
+            receiver.answer_payload(data, None)
         elif len(data) < left:
             self._body_left = left - len(data)
-            receiver.answer_payload(data)
+            receiver.answer_payload(data, None)
         else:
-            receiver.answer_payload(data if len(data) == left else data[:left])
+            receiver.answer_payload(data if len(data) == left else data[:left], None)
             if self.receiver is receiver:
                 self._finish(data[left:])
 
@@ -234,7 +288,8 @@ class UpstreamConnection(asyncio.Protocol):
         reusable = (
             head is not None and head.keep_alive and not rest and self.usable and not self._delimited_by_close
         )
-        self._reset()
+        self._buffer, self._head, self._chunks, self._body_left = b"", None, None, -1
+        self._delimited_by_close = False
         if reusable:
             self.transport.resume_reading()
             self._pool.give_back(self)
@@ -242,13 +297,6 @@ class UpstreamConnection(asyncio.Protocol):
             self.close()
         if receiver is not None:
             receiver.answer_done()
-
-    @property
-    def _delimited_by_close(self) -> bool:
-        head = self._head
-        if head is None or self._head_request or head.status in (204, 304):
-            return False
-        return not head.chunked and head.content_length < 0
 
     def _fail(self, error: str) -> None:
         receiver, self.receiver = self.receiver, None

@@ -13,7 +13,14 @@ class SteelyardError(Exception):
 
 
 class ConfigError(SteelyardError):
-    """The operator's fault: a configuration or a command line that cannot be used (exit code 2)."""
+    """The operator's fault: a configuration or a command line that cannot be used (exit code 2).
+
+    place: the way to the key at fault in a configuration, such as ("routes", 0, "pool"); () when not known.
+    """
+
+    def __init__(self, message: str, place: tuple[str | int, ...] = ()) -> None:
+        super().__init__(message)
+        self.place = place
 
 
 class TraceError(SteelyardError):

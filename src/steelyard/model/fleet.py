@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+UNKNOWN = -1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replica:
@@ -39,6 +41,8 @@ class Fleet:
     requests: requests in flight on it, charged before they are sent.
     queued_prompt_tokens: prompt tokens sent whose first output token has not come back.
     output_tokens: output tokens still expected of the requests in flight.
+    reported_waiting, reported_running: requests that the engine itself says wait and run, whoever sent
+        them; reported_kv_used: share of its KV cache in use, 0..1. Each is `UNKNOWN` when it does not say.
     """
 
     version: int = 0
@@ -49,6 +53,13 @@ class Fleet:
     requests: list[int] = field(default_factory=list)
     queued_prompt_tokens: list[int] = field(default_factory=list)
     output_tokens: list[int] = field(default_factory=list)
+    reported_waiting: list[int] = field(default_factory=list)
+    reported_running: list[int] = field(default_factory=list)
+    reported_kv_used: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for column in (self.reported_waiting, self.reported_running, self.reported_kv_used):
+            column.extend([UNKNOWN] * (len(self.ids) - len(column)))
 
     def __len__(self) -> int:
         return len(self.ids)

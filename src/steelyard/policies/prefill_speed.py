@@ -9,17 +9,18 @@ SLO on sessions near saturation.) Cost: 1 µs a first token.
 """
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from steelyard.model.fleet import Fleet
 
-LAW_KEPT = 0.995
-OWN_KEPT = 0.99
-DOUBT = 25.0  # mean prompts that the common law counts for, beside a replica's own
-STEP_WEIGHT = 10.0  # prompts that the step counts for in the law
-START_STEP_S = 0.05
-START_TOKEN_S = 1e-4
-LEAST_S = 1e-4  # below, two first tokens came of one step, and say nothing
-LONG_ANSWER = 16
+LAW_KEPT: Final = 0.995
+OWN_KEPT: Final = 0.99
+DOUBT: Final = 25.0  # mean prompts that the common law counts for, beside a replica's own
+STEP_WEIGHT: Final = 10.0  # prompts that the step counts for in the law
+START_STEP_S: Final = 0.05
+START_TOKEN_S: Final = 1e-4
+LEAST_S: Final = 1e-4  # below, two first tokens came of one step, and say nothing
+LONG_ANSWER: Final = 16
 SLOWEST_TOKEN_S, FASTEST_TOKEN_S = 0.1, 1e-7  # lying engines stay within reason
 
 

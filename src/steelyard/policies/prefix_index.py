@@ -14,23 +14,24 @@ not hold the first block, else the logarithm of the blocks; 0.3 µs a block for 
 """
 
 from collections.abc import Sequence
+from typing import Final
 
-DEFAULT_CAPACITY_BLOCKS = 4096
-TABLE_WORDS = 1 << 19
-MAX_SLOTS = 1024
+DEFAULT_CAPACITY_BLOCKS: Final = 4096
+TABLE_WORDS: Final = 1 << 19
+MAX_SLOTS: Final = 1024
 
-_LEAST_TABLE_WORDS = 1 << 17  # below, the place and the tag would not cover the whole hash
-_EPOCHS = 64
-_ROW = 8 + _EPOCHS
+_LEAST_TABLE_WORDS: Final = 1 << 17  # below, the place and the tag would not cover the whole hash
+_EPOCHS: Final = 64
+_ROW: Final = 8 + _EPOCHS
 _EPOCH, _LIVE, _SENT, _FACTOR, _HEAD, _LOST = range(6)
-_COUNTS = 8
-_WORD = 8
-_LOW = 0xFFFF
-_ALL_BITS = (1 << 64) - 1
-_SALT = 0xC2B2AE3D27D4EB4F
-_HOME_SALT = 0xD6E8FEB86659FD93
-_UNIT = 1024  # learned factors are whole numbers of this
-_LOSSES = 3  # prompts in a row of which nothing was left before a replica counts as restarted
+_COUNTS: Final = 8
+_WORD: Final = 8
+_LOW: Final = 0xFFFF
+_ALL_BITS: Final = (1 << 64) - 1
+_SALT: Final = 0xC2B2AE3D27D4EB4F
+_HOME_SALT: Final = 0xD6E8FEB86659FD93
+_UNIT: Final = 1024  # learned factors are whole numbers of this
+_LOSSES: Final = 3  # prompts in a row of which nothing was left before a replica counts as restarted
 
 
 class PrefixIndex:

@@ -9,7 +9,7 @@ from steelyard.model.metrics import percentile
 
 Series = tuple[str, list[float], list[dict[str, float]]]
 
-FIRST_TOKEN = "seconds to the first token"
+TTFT_LABEL = "seconds to the first token"
 WIDTH, HEIGHT, MARGIN = 720, 260, 44
 COLOURS = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#ff8ab7", "#a463f2", "#97bbf5")
 STYLE = """

@@ -9,6 +9,7 @@ changes, so a pick costs what its policy costs.
 
 import math
 from dataclasses import dataclass, field
+from typing import Final
 
 from steelyard.cluster.membership import Membership, ReplicaState
 from steelyard.model.chance import Rng
@@ -19,11 +20,11 @@ from steelyard.model.routing_policy import Pick, RoutingPolicy
 from steelyard.policies.failure.outlier import OutlierDetector
 from steelyard.policies.failure.slow_start import slow_start_share
 
-_SERVING = (ReplicaState.STARTING, ReplicaState.HEALTHY)
-MAX_KEPT_SETS = 1024  # model names come from clients: what is kept of them has a bound
+_SERVING: Final = (ReplicaState.STARTING, ReplicaState.HEALTHY)
+MAX_KEPT_SETS: Final = 1024  # model names come from clients: what is kept of them has a bound
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class RoutedPool:
     """A pool as the router sees it."""
 
@@ -35,7 +36,7 @@ class RoutedPool:
     returned_s: dict[int, float] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
+@dataclass
 class _Candidates:
     """Who could serve a model, kept until `expires_s` or a change."""
 
@@ -46,7 +47,10 @@ class _Candidates:
 
 
 class Router:
-    """Routes requests over a membership, for any number of pools."""
+    """Routes requests over a membership, for any number of pools.
+
+    troubled: slots with a failure since their last success; while there is none, successes say nothing.
+    """
 
     def __init__(self, membership: Membership, pools: list[RoutedPool], rng: Rng) -> None:
         self._membership = membership
@@ -54,19 +58,23 @@ class Router:
         self._rng = rng
         self._kept: dict[tuple[str, str], _Candidates] = {}
         self._version = -1
+        self.troubled: set[int] = set()
         self._states: list[ReplicaState] = []
 
     def route(self, pool_name: str, request: Request, tried: frozenset[int], now_s: float) -> Pick:
         """Pick a replica. Raises NoEligibleReplica (404 when no replica knows the model, else 503)."""
         pool = self._pools[pool_name]
-        candidates = self._candidates(pool, request.model, now_s)
-        eligible = candidates.eligible
-        if eligible is not None and tried:
+        # Set by set, not by a call: this line is passed by every request.
+        kept = self._kept.get((pool_name, request.model))
+        if kept is None or now_s >= kept.expires_s or self._version != self._membership.fleet.version:
+            kept = self._candidates(pool, request.model, now_s)
+        eligible = kept.eligible
+        if tried and eligible is not None:
             left = [slot for slot in eligible.slots if slot not in tried]
             eligible = Eligible.of(left) if left else None
         if eligible is None:
-            error = NoEligibleReplica(request.model, candidates.excluded)
-            if not candidates.known_model:
+            error = NoEligibleReplica(request.model, kept.excluded)
+            if not kept.known_model:
                 error.http_status = 404
             raise error
         if pool.returned_s:
@@ -78,6 +86,10 @@ class Router:
         eligible = self._candidates(self._pools[pool_name], request.model, now_s).eligible
         return eligible is not None and not eligible.members <= tried
 
+    def policies(self) -> dict[str, RoutingPolicy]:
+        """The policy of each pool."""
+        return {name: pool.policy for name, pool in self._pools.items()}
+
     def models(self, pool_name: str) -> list[str]:
         """All models that the pool's replicas say they serve, each once."""
         known = (replica for replica in self._membership.replicas if replica and replica.pool == pool_name)
@@ -85,12 +97,16 @@ class Router:
 
     def report_success(self, slot: int, now_s: float) -> None:
         """A request went well on a replica."""
+        if slot not in self.troubled:
+            return
+        self.troubled.discard(slot)
         pool = self._pool_of(slot)
         if pool is not None and pool.outliers.succeeded(slot):
             self._kept.clear()
 
     def report_failure(self, slot: int, now_s: float) -> None:
         """A request failed by a replica's fault."""
+        self.troubled.add(slot)
         pool = self._pool_of(slot)
         if pool is None:
             return

@@ -1,11 +1,12 @@
 """One page of memory shared by the supervisor and its workers; they share memory, not messages.
 
-Three regions, each with one writer, so that nothing is locked:
+Regions, each with one writer, so that nothing is locked:
 
 - the fleet table, written by the supervisor under a sequence number (odd while it writes; a reader that saw
   it change reads again);
 - a ledger row a worker: what it has in flight on each replica;
-- a counter row a worker: what it has served. Rows outlive their worker, so totals never fall.
+- a counter row a worker: what it has served. Rows outlive their worker, so totals never fall;
+- the question board: what the supervisor asks, and a place a worker for its answer (`questions`).
 
 The memory is an anonymous file whose descriptor workers inherit. Words are 64-bit and aligned, so each is
 read and written whole.
@@ -14,15 +15,18 @@ read and written whole.
 import mmap
 import os
 
+from steelyard.runtime.questions import QuestionBoard, board_bytes
+
 MAX_SLOTS = 1024
-MAX_WORKERS = 64
+MAX_ROWS = 129  # two for each of 64 workers, and one
 LEDGER_COLUMNS = 3
 COUNTERS = 8192
 FLEET_BYTES = 1 << 20
 
 _WORD = 8
 _HEADER_BYTES = 4096
-_SEQUENCE, _LENGTH = 0, 1
+_SEQUENCE, _LENGTH, _ROWS_SEQUENCE = 0, 1, 2
+_OUT_OF_USE_AT = 16  # one word a row
 
 
 class SharedPage:
@@ -35,18 +39,20 @@ class SharedPage:
         ledger_bytes = workers * self._row_words * _WORD
         self._ledger_at = _HEADER_BYTES + FLEET_BYTES
         self._counters_at = self._ledger_at + ledger_bytes
-        self._map = mmap.mmap(descriptor, self._counters_at + workers * COUNTERS * _WORD)
+        self._board_at = self._counters_at + workers * COUNTERS * _WORD
+        self._map = mmap.mmap(descriptor, self._board_at + board_bytes(workers))
         self._bytes = memoryview(self._map)
         self._header = self._bytes[:_HEADER_BYTES].cast("q")
 
     @classmethod
     def create(cls, workers: int) -> "SharedPage":
-        """Make a new page, all zeros. Raises ValueError for more workers than rows."""
-        if not 1 <= workers <= MAX_WORKERS:
-            raise ValueError(f"workers is {workers}: it must be 1 to {MAX_WORKERS}")
+        """Make a new page with so many rows, all zeros. Raises ValueError for too many."""
+        if not 1 <= workers <= MAX_ROWS:
+            raise ValueError(f"a page of {workers} rows: it must be 1 to {MAX_ROWS}")
         descriptor = os.memfd_create("steelyard", os.MFD_CLOEXEC)
         words = LEDGER_COLUMNS * MAX_SLOTS + COUNTERS
-        os.ftruncate(descriptor, _HEADER_BYTES + FLEET_BYTES + workers * words * _WORD)
+        size = _HEADER_BYTES + FLEET_BYTES + workers * words * _WORD + board_bytes(workers)
+        os.ftruncate(descriptor, size)
         return cls(descriptor, workers)
 
     def publish_fleet(self, table: bytes) -> None:
@@ -72,6 +78,21 @@ class SharedPage:
             return None
         return before, table
 
+    def set_in_use(self, row: int, in_use: bool) -> None:
+        """Say whether anybody writes a row; only the supervisor calls this. In a new page all are."""
+        self._header[_OUT_OF_USE_AT + row] = not in_use
+        self._header[_ROWS_SEQUENCE] += 1
+
+    @property
+    def rows_sequence(self) -> int:
+        """Changes whenever a row comes into use or out of it."""
+        return self._header[_ROWS_SEQUENCE]
+
+    @property
+    def rows_in_use(self) -> list[int]:
+        """The rows that somebody writes."""
+        return [row for row in range(self.workers) if not self._header[_OUT_OF_USE_AT + row]]
+
     def ledger_row(self, worker: int) -> memoryview:
         """A worker's words: `LEDGER_COLUMNS` columns of `MAX_SLOTS` each."""
         start = self._ledger_at + worker * self._row_words * _WORD
@@ -81,6 +102,11 @@ class SharedPage:
         """What a dead worker had in flight is in flight no more."""
         row = self.ledger_row(worker)
         row[:] = memoryview(bytes(len(row) * _WORD)).cast("q")
+
+    def question_board(self) -> QuestionBoard:
+        """Where the supervisor asks and workers answer."""
+        end = self._board_at + board_bytes(self.workers)
+        return QuestionBoard(self._bytes[self._board_at : end], self.workers)
 
     def counter_row(self, worker: int) -> memoryview:
         """A worker's counters."""

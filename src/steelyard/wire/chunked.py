@@ -1,16 +1,21 @@
 """The chunked transfer coding (RFC 9112 section 7.1), strict and incremental.
 
-An engine's stream comes as one chunk an event, one event a read: that case costs one `find`, one
-integer and one slice. Everything else takes the slow way through a buffer. Trailers are read
+An engine's stream comes as one chunk an event, one event a read: that case costs one `find` and one
+comparison. Everything else takes the slow way through a buffer. Trailers are read
 and dropped. Sizes are plain hexadecimal digits: no sign, no blank, no 0x (CVE-2023-38697).
 """
 
-MAX_SIZE_DIGITS = 15
-MAX_LINE_BYTES = 4096
-MAX_TRAILER_BYTES = 8192
+from typing import Final
 
-_HEX = b"0123456789abcdefABCDEF"
-LAST_CHUNK = b"0\r\n\r\n"
+MAX_SIZE_DIGITS: Final = 15
+MAX_LINE_BYTES: Final = 4096
+MAX_TRAILER_BYTES: Final = 8192
+
+# Bytes that may stand in a line: visible ASCII, blank, tab, and obs-text; and in the name of a field.
+_IN_LINES: Final = bytes([9, *range(0x20, 0x7F), *range(0x80, 0x100)])
+_TOKEN: Final = b"!#$%&'*+-.^_`|~" + bytes([*range(0x30, 0x3A), *range(0x41, 0x5B), *range(0x61, 0x7B)])
+_HEX: Final = b"0123456789abcdefABCDEF"
+LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
 class MalformedChunk(ValueError):
@@ -57,14 +62,23 @@ class ChunkedReader:
 
         Raises MalformedChunk.
         """
-        if self._left < 0 and not self._buffer and not self._in_trailers:
-            end = data.find(b"\r\n", 0, 18)
-            if end > 0:
-                size = _parse_size(data[:end])
-                stop = end + 2 + size
-                if size and len(data) == stop + 2 and data.endswith(b"\r\n"):
-                    return data[end + 2 : stop]
+        start = self.whole(data)
+        if start:
+            return data[start:-2]
         return self._feed_slowly(self._buffer + data if self._buffer else data)
+
+    def whole(self, data: bytes) -> int:
+        """Where the payload starts, when `data` is exactly one chunk as `chunk` would write it; else 0.
+
+        Such a chunk may be passed on as it is, and needs no `feed`.
+        """
+        end = data.find(b"\r\n", 0, 18)
+        if end > 0 and self._left < 0 and not self._buffer and not self._in_trailers:
+            # Compared with the size that it must be: no digits to check, no other spelling let through.
+            size = len(data) - end - 4
+            if size > 0 and data[:end] == b"%x" % size and data.endswith(b"\r\n"):
+                return end + 2
+        return 0
 
     def _feed_slowly(self, data: bytes) -> bytes:
         pieces: list[bytes] = []
@@ -113,10 +127,15 @@ class ChunkedReader:
     def _take_line(self, line: bytes) -> None:
         if len(line) > MAX_LINE_BYTES:
             raise MalformedChunk(f"a chunk line is longer than {MAX_LINE_BYTES} bytes")
+        if line.translate(None, _IN_LINES):
+            raise MalformedChunk("a control byte stands in a line of the chunked coding")
         if self._in_trailers:
             self._trailer_bytes += len(line) + 2
             if self._trailer_bytes > MAX_TRAILER_BYTES:
                 raise MalformedChunk(f"trailers are longer than {MAX_TRAILER_BYTES} bytes")
+            name, colon, _ = line.partition(b":")
+            if line and (not colon or not name or name.translate(None, _TOKEN)):
+                raise MalformedChunk("a trailer is not a field")
             self.done = not line
             return
         size = _parse_size(line)

@@ -5,102 +5,63 @@ body that is not JSON is a caller's error; a field of a surprising type is not t
 prompts are decoded loosely and whatever cannot be read counts by its bytes.
 """
 
+from functools import lru_cache
+from typing import Final
+
 import msgspec
 import xxhash
 
 from steelyard.model.errors import BadRequest
+from steelyard.model.request import Request
+from steelyard.wire.openai_bodies import Answer, Body, ModelOnly, Usage
 
-BYTES_PER_TOKEN = 4
-BLOCK_BYTES = 1024
-BLOCK_TOKENS = BLOCK_BYTES // BYTES_PER_TOKEN
-MAX_BLOCKS = 512
-DEFAULT_OUTPUT_TOKENS = 128
-
-
-class _Body(msgspec.Struct):
-    """The fields that routing needs; everything may be absent."""
-
-    model: str = ""
-    stream: bool | None = None
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    max_output_tokens: int | None = None
-    user: str | None = None
-    messages: msgspec.Raw = msgspec.Raw(b"")
-    tools: msgspec.Raw = msgspec.Raw(b"")
-    system: msgspec.Raw = msgspec.Raw(b"")
-    instructions: msgspec.Raw = msgspec.Raw(b"")
-    prompt: msgspec.Raw = msgspec.Raw(b"")
-    input: msgspec.Raw = msgspec.Raw(b"")
+BYTES_PER_TOKEN: Final = 4
+BLOCK_BYTES: Final = 1024
+BLOCK_TOKENS: Final = BLOCK_BYTES // BYTES_PER_TOKEN
+MAX_BLOCKS: Final = 512
+DEFAULT_OUTPUT_TOKENS: Final = 128
 
 
-class _ModelOnly(msgspec.Struct):
-    model: str = ""
+_decode_body: Final = msgspec.json.Decoder(Body).decode
+_model_decoder: Final = msgspec.json.Decoder(ModelOnly)
+_answer_decoder: Final = msgspec.json.Decoder(Answer)
+_digest: Final = xxhash.xxh3_64_intdigest
 
 
-class PromptTokenDetails(msgspec.Struct):
-    """OpenAI's breakdown of the prompt tokens."""
+def read_inference(body: bytes, tenant: str = "", affinity_key: str = "") -> Request:
+    """Read a JSON request body as the policies see it. Raises BadRequest when it is not a JSON object.
 
-    cached_tokens: int | None = None
-
-
-class Usage(msgspec.Struct):
-    """The usage object at the end of an answer."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    prompt_tokens_details: PromptTokenDetails | None = None
-
-
-class _Answer(msgspec.Struct):
-    usage: Usage | None = None
-
-
-class Inference(msgspec.Struct, frozen=True, gc=False):
-    """What the body of an inference request says that routing needs."""
-
-    model: str
-    streams: bool
-    prompt_tokens: int
-    output_tokens: int
-    prefix_hashes: tuple[int, ...]
-    user: str
-
-
-_body_decoder = msgspec.json.Decoder(_Body)
-_model_decoder = msgspec.json.Decoder(_ModelOnly)
-_answer_decoder = msgspec.json.Decoder(_Answer)
-
-
-def read_inference(body: bytes, tenant: str = "") -> Inference:
-    """Read a JSON request body. Raises BadRequest when it is not a JSON object."""
+    affinity_key: known from the head already; else the body's `user` stands for it.
+    """
     try:
-        fields = _body_decoder.decode(body)
+        fields = _decode_body(body)
     except msgspec.ValidationError:
-        return _read_loosely(body)
+        return _read_loosely(body, affinity_key)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"the body is not valid JSON: {error}", code="invalid_json") from None
     # In the order in which a chat template renders them: what comes first decides what can be shared.
     prompt = b"".join(
-        part
-        for part in map(
-            bytes,
-            (fields.system, fields.instructions, fields.tools, fields.messages, fields.prompt, fields.input),
-        )
-        if part
+        (fields.system, fields.instructions, fields.tools, fields.messages, fields.prompt, fields.input)
     )
+    size, model = len(prompt), fields.model
     output_tokens = fields.max_completion_tokens or fields.max_tokens or fields.max_output_tokens or 0
-    return Inference(
-        fields.model,
-        bool(fields.stream),
-        len(prompt) // BYTES_PER_TOKEN + 1,
-        min(max(output_tokens, 0), 1 << 20) or DEFAULT_OUTPUT_TOKENS,
-        prefix_hashes(prompt, f"{tenant}\0{fields.model}") if len(prompt) >= BLOCK_BYTES else (),
-        fields.user or "",
+    return Request(
+        model=model,
+        prompt_tokens=size // BYTES_PER_TOKEN + 1,
+        output_tokens=output_tokens if 0 < output_tokens <= 1 << 20 else _bounded(output_tokens),
+        prefix_hashes=prefix_hashes(prompt, f"{tenant}\0{model}") if size >= BLOCK_BYTES else (),
+        prefix_block_tokens=BLOCK_TOKENS,
+        affinity_key=affinity_key or fields.user or "",
+        tenant=tenant,
+        streams=fields.stream is True,
     )
 
 
-def _read_loosely(body: bytes) -> Inference:
+def _bounded(output_tokens: int) -> int:
+    return min(max(output_tokens, 0), 1 << 20) or DEFAULT_OUTPUT_TOKENS
+
+
+def _read_loosely(body: bytes, affinity_key: str) -> Request:
     """A valid object with a field of another type: the engine will judge it; the model alone must be text."""
     try:
         model = _model_decoder.decode(body).model
@@ -108,7 +69,17 @@ def _read_loosely(body: bytes) -> Inference:
         raise BadRequest(
             "the body must be a JSON object whose `model` is a string", param="model", code="invalid_type"
         ) from None
-    return Inference(model, False, len(body) // BYTES_PER_TOKEN + 1, DEFAULT_OUTPUT_TOKENS, (), "")
+    return Request(
+        model=model,
+        prompt_tokens=len(body) // BYTES_PER_TOKEN + 1,
+        output_tokens=DEFAULT_OUTPUT_TOKENS,
+        affinity_key=affinity_key,
+    )
+
+
+@lru_cache(maxsize=1024)
+def _key_digest(key: str) -> int:
+    return _digest(key.encode())
 
 
 def prefix_hashes(prompt: bytes, key: str) -> tuple[int, ...]:
@@ -116,11 +87,10 @@ def prefix_hashes(prompt: bytes, key: str) -> tuple[int, ...]:
 
     key: mixed in first, so that prompts of two tenants or two models never share a hash.
     """
-    chained = xxhash.xxh3_64_intdigest(key.encode())
+    chained = _key_digest(key)
     hashes: list[int] = []
-    digest = xxhash.xxh3_64_intdigest
     for start in range(0, min(len(prompt) // BLOCK_BYTES, MAX_BLOCKS) * BLOCK_BYTES, BLOCK_BYTES):
-        chained = digest(prompt[start : start + BLOCK_BYTES], chained)
+        chained = _digest(prompt[start : start + BLOCK_BYTES], chained)
         hashes.append(chained)
     return tuple(hashes)
 
@@ -146,6 +116,24 @@ def read_stream_usage(tail: bytes) -> Usage | None:
             return usage
         at = tail.rfind(b'"usage"', 0, start)
     return None
+
+
+def count_after(body: bytes, key: bytes) -> int:
+    """The whole number after the last occurrence of a key with its quotes and colon; -1 without one.
+
+    A key inside a JSON string has its quotes escaped, so what is found is a key.
+    """
+    at = body.rfind(key)
+    if at < 0:
+        return -1
+    at += len(key)
+    digits = body[at : at + 16].lstrip()
+    end = 0
+    for byte in digits:
+        if not 48 <= byte <= 57:
+            break
+        end += 1
+    return int(digits[:end]) if end else -1
 
 
 def error_body(message: str, kind: str, *, param: str | None = None, code: str | None = None) -> bytes:

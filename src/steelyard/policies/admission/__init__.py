@@ -1,1 +1,1 @@
-"""Who may enter, and who waits."""
+"""Who may start now: rate limits, concurrency limits, and the order in which the rest waits."""

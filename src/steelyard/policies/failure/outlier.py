@@ -9,7 +9,7 @@ while all is well.
 from dataclasses import dataclass
 
 
-@dataclass(slots=True)
+@dataclass
 class _Record:
     failures: int = 0
     ejections: int = 0

@@ -9,7 +9,7 @@ RetryBudget (20 % of requests plus a minimum a second). Cost: a few additions.
 class RetryBudget:
     """One pool's budget in one worker."""
 
-    __slots__ = ("_fraction", "_last_s", "_min_per_s", "_most", "_tokens")
+    __slots__ = ("_cap", "_fraction", "_last_s", "_min_per_s", "_most", "_tokens")
 
     KEPT_S = 10.0
 
@@ -17,12 +17,14 @@ class RetryBudget:
         self._fraction = fraction
         self._min_per_s = min_per_s
         self._tokens = self._most = max(1.0, min_per_s * self.KEPT_S)
+        # The bucket holds at most KEPT_S of the minimum, or 100 requests' earnings on a busy pool.
+        self._cap = max(self._most, 100 * fraction)
         self._last_s = 0.0
 
     def request_started(self, now_s: float) -> None:
         """A first try was made: it earns a share of a retry."""
-        # The bucket holds at most KEPT_S of the minimum, or 100 requests' earnings on a busy pool.
-        self._tokens = min(self._tokens + self._fraction, max(self._most, 100 * self._fraction))
+        tokens = self._tokens + self._fraction
+        self._tokens = tokens if tokens < self._cap else self._cap
 
     def try_spend(self, now_s: float) -> bool:
         """Whether one more retry may be made now; if so it is paid."""

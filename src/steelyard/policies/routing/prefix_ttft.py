@@ -20,6 +20,7 @@ The constants were chosen on generated sessions, not on the traces of `benchmark
 """
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from steelyard.model.chance import Rng
 from steelyard.model.fleet import Eligible, Fleet
@@ -28,17 +29,17 @@ from steelyard.model.routing_policy import Pick
 from steelyard.policies.prefill_speed import PrefillSpeed
 from steelyard.policies.prefix_index import DEFAULT_CAPACITY_BLOCKS, PrefixIndex
 
-LOOK_AT_ALL = 16
-SAMPLED = 8
-NEAR = 0.05
-LEAST_LEFT = 0.25
-MOST_BATCH = 80  # beyond this, a longer queue is worse than a larger batch
-MOST_LATE_S = 5.0  # an engine that is later than this may not be streaming at all
-STALL_SHARE = 0.03  # of a second's wait, for each answer under way that is stalled for a second
-MOST_STALL_S = 1.0  # a longer stall has spoilt an answer already
-BATCH_STEPS = 0.4  # steps that a request in the batch costs: 2 · 20 · a hundredth
-MOST_BUSY = 0.85  # beyond this, 1 / (1 − ρ) says more of noise than of load
-BUSY_KEPT = 0.98  # of the busy share, at each pick
+LOOK_AT_ALL: Final = 16
+SAMPLED: Final = 8
+NEAR: Final = 0.05
+LEAST_LEFT: Final = 0.25
+MOST_BATCH: Final = 80  # beyond this, a longer queue is worse than a larger batch
+MOST_LATE_S: Final = 5.0  # an engine that is later than this may not be streaming at all
+STALL_SHARE: Final = 0.03  # of a second's wait, for each answer under way that is stalled for a second
+MOST_STALL_S: Final = 1.0  # a longer stall has spoilt an answer already
+BATCH_STEPS: Final = 0.4  # steps that a request in the batch costs: 2 · 20 · a hundredth
+MOST_BUSY: Final = 0.85  # beyond this, 1 / (1 − ρ) says more of noise than of load
+BUSY_KEPT: Final = 0.98  # of the busy share, at each pick
 
 
 @dataclass(slots=True)

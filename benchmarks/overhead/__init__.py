@@ -1,0 +1,16 @@
+"""What a proxy costs, beside its peers: `python -m benchmarks.overhead --help`.
+
+Method. The proxy's processes are pinned to one core; the load and the engines to another. Proxies take
+turns in interleaved rounds; a figure is the median of its rounds, a ratio is one of medians. CPU is user
+and system time of all processes of the proxy, reaped children included. Memory is the proportional set
+size in the middle of the load. A round with a wrong answer or a socket error ends the run. Everything
+that steelyard does by default is on: metrics, ledger, prefix hashing, health probes. Logs are off
+everywhere. What the machine did besides is shown by its load before the run.
+
+request  wrk, 256 connections, prompts of about 1 kB (256 different ones), an nginx that answers at once:
+         CPU a request; latency added at one connection, direct and proxied in turn; memory.
+stream   128 connections, 2 streams each of 202 events, one event a stream every 10 ms from a server that
+         steps its streams together as an engine's batch does: CPU a stream. A proxy that cannot keep up shows
+         a busy core, and is served fewer and larger reads than the others.
+idle     4,000 streams that had their first event and wait: memory each, errors.
+"""

@@ -1,0 +1,178 @@
+"""Routers over real sockets, beside the simulator: `python -m benchmarks.routing_live --help`.
+
+Method. Emulated engines, each a process of its own that does nothing but wait and stream, are started
+anew for every run, so that all caches are cold. Before them one router; the same requests with the same
+seed go through each router in turn, open loop: each is sent when it is due, and its time counts from
+then. Prompts belong to groups that share most of their text, more groups than one engine's cache
+holds and fewer than all caches together do, which is where routing decides. Refusals and errors are
+misses of the SLO. What steelyard does live is also simulated, with the same policy and the same requests.
+Routers stand on one core as in `benchmarks.overhead`; peers are found as there.
+"""
+
+import argparse
+import asyncio
+import random
+import statistics
+import subprocess
+import tempfile
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import uvloop
+
+from benchmarks.machine import describe
+from benchmarks.overhead.processes import ended, free_port, wait_for
+from benchmarks.overhead.proxies import PROXIES
+from benchmarks.overhead.rounds import answer_once
+from steelyard.config.plugins import make_policy
+from steelyard.demo.processes import Children
+from steelyard.engines.profiles import PROFILES
+from steelyard.replay.report import ReplayReport, summarise
+from steelyard.replay.run import replay
+from steelyard.reports.objectives import Objective
+from steelyard.simulation.fleet import SimulatedFleet
+from steelyard.simulation.report import summarise as summarise_simulation
+from steelyard.traces.request import TraceRequest
+
+ROUTERS = {
+    "steelyard": "prefix-ttft",
+    "steelyard-least-requests": "least-requests",
+    "sglang-router": "",
+    "nginx": "",
+    "haproxy": "",
+    "litellm": "",
+}
+PROFILE, ENGINES = "bloom-176b-h100x8", 4
+GROUPS, SHARED_TOKENS, OWN_TOKENS, OUTPUT_TOKENS = 40, 3_072, 192, 48
+BLOCK_TOKENS, RATE_PER_S = 256, 6.0
+OBJECTIVE = Objective(ttft_s=2.0, tpot_s=0.15)
+MODEL = "m"
+WARM_PROMPT_TOKENS = 8
+
+
+def requests_of(seed: int, seconds: float) -> list[TraceRequest]:
+    """Poisson arrivals; every group is as likely as any other."""
+    rng = random.Random(seed)
+    requests: list[TraceRequest] = []
+    now_s = rng.expovariate(RATE_PER_S)
+    shared = SHARED_TOKENS // BLOCK_TOKENS
+    while now_s < seconds:
+        first = rng.randrange(GROUPS) * shared + 1
+        requests.append(
+            TraceRequest(
+                arrival_s=now_s,
+                prompt_tokens=SHARED_TOKENS + OWN_TOKENS,
+                output_tokens=OUTPUT_TOKENS,
+                prefix_blocks=tuple(range(first, first + shared)),
+                block_tokens=BLOCK_TOKENS,
+            )
+        )
+        now_s += rng.expovariate(RATE_PER_S)
+    return requests
+
+
+async def live(router: str, requests: list[TraceRequest], folder: Path) -> ReplayReport:
+    """One run through one router, on a fresh fleet."""
+    started: list[subprocess.Popen[bytes]] = []
+    async with Children() as children:
+        options = ("--profile", PROFILE, "--model", MODEL, "--port", "0")
+        engines = await asyncio.gather(
+            *(children.start("engine", *options, listens=("engine",)) for _ in range(ENGINES))
+        )
+        ports = [urlsplit(engine.addresses["engine"]).port or 0 for engine in engines]
+        with ended(started):
+            proxy, port = PROXIES[router], free_port()
+            started.append(proxy.starter(proxy.found() or [], folder, port, ports))
+            await asyncio.to_thread(wait_for, router, started[0], port)
+            await asyncio.to_thread(answer_once, router, port)
+            await asyncio.sleep(2)  # probes and lists of models
+            outcomes, took_s = await replay(requests, f"http://127.0.0.1:{port}", model=MODEL)
+    return summarise(outcomes, took_s, OBJECTIVE)
+
+
+def simulated(policy: str, requests: list[TraceRequest], seed: int) -> tuple[float, float]:
+    """(p50, p90) of the time to first token, in virtual time."""
+    rng = random.Random(seed)
+    fleet = SimulatedFleet([PROFILES[PROFILE]] * ENGINES, make_policy(policy, rng), rng, BLOCK_TOKENS)
+    report = summarise_simulation(policy, fleet.run(requests), ENGINES, OBJECTIVE)
+    return report.ttft_s.p50, report.ttft_s.p90
+
+
+def _median(values: list[float]) -> float:
+    return statistics.median(values)
+
+
+def router_row(name: str, reports: list[ReplayReport]) -> str:
+    """One router's line: medians over seeds."""
+
+    def ttft(quantile: str) -> float:
+        return _median([getattr(report.ttft_s, quantile) for report in reports])
+
+    share = _median([report.goodput_share for report in reports])
+    goodput = _median([report.goodput_per_s for report in reports])
+    lost = sum(report.requests - report.kinds.get("ok", 0) for report in reports)
+    cells = (f"{ttft('p50'):.3f}", f"{ttft('p90'):.3f}", f"{ttft('p99'):.3f}")
+    return f"| {name} | {' | '.join(cells)} | {share:.1%} | {goodput:.2f} | {lost} |"
+
+
+def agreement_row(name: str, reports: list[ReplayReport], expected: list[tuple[float, float]]) -> str:
+    """Live beside simulated: medians over seeds, and their difference."""
+    cells = []
+    for quantile, at in (("p50", 0), ("p90", 1)):
+        seen = _median([getattr(report.ttft_s, quantile) for report in reports])
+        virtual = _median([pair[at] for pair in expected])
+        cells += [f"{seen:.3f}", f"{virtual:.3f}", f"{seen / virtual - 1:+.1%}"]
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+def page(names: list[str], seeds: range, seconds: float) -> str:
+    """Run everything, and tell it."""
+    runs: dict[str, list[ReplayReport]] = {name: [] for name in names}
+    expected: dict[str, list[tuple[float, float]]] = {name: [] for name in names if ROUTERS[name]}
+    before = describe()
+    for seed in seeds:
+        requests = requests_of(seed, seconds)
+        for name in names:
+            with tempfile.TemporaryDirectory() as folder:
+                runs[name].append(uvloop.run(live(name, requests, Path(folder))))
+            if ROUTERS[name]:
+                expected[name].append(simulated(ROUTERS[name], requests, seed))
+    versions = ", ".join(f"{name} {PROXIES[name].described()}" for name in names)
+    lines = [
+        "# Routers over real sockets\n",
+        f"{before}. {ENGINES} emulated engines ({PROFILE}), {GROUPS} groups of prompts with {SHARED_TOKENS:,}"
+        f" shared and {OWN_TOKENS} own tokens, {OUTPUT_TOKENS} tokens of answer, "
+        f"{RATE_PER_S:g} requests/s for {seconds:g} s, {len(seeds)} seeds. "
+        f"SLO: first token in {OBJECTIVE.ttft_s:g} s, then {OBJECTIVE.tpot_s:g} s a token. Medians. "
+        f"{versions}.\n",
+        "| router | TTFT p50, s | p90, s | p99, s | in SLO | goodput, 1/s | not answered |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+        *(router_row(name, runs[name]) for name in names),
+        "\n## Live and simulated\n",
+        "| router | p50 live, s | simulated | | p90 live, s | simulated | |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+        *(agreement_row(name, runs[name], expected[name]) for name in expected),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.routing_live", description=__doc__)
+    parser.add_argument("--only", default=",".join(ROUTERS), help="routers, separated by commas")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=40.0, help="of arrivals a run")
+    parser.add_argument("--out", type=Path, help="write the page there, too")
+    chosen = parser.parse_args()
+    unknown = [name for name in chosen.only.split(",") if name not in ROUTERS]
+    if unknown:
+        parser.error(f"--only: {unknown[0]!r} is none of {', '.join(ROUTERS)}")
+    names = [name for name in chosen.only.split(",") if PROXIES[name].found()]
+    text = page(names, range(1, chosen.seeds + 1), chosen.seconds)
+    print(text)
+    if chosen.out is not None:
+        chosen.out.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""`steelyard job`: all about one job."""
+
+import time
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from steelyard.cli.jobs_argument import client_of, console, print_json, span, with_json, with_state
+
+
+@click.command()
+@click.argument("job_id", metavar="JOB")
+@with_state
+@with_json
+def job(job_id: str, state: Path | None, as_json: bool) -> None:
+    """Show a job's tasks, why they wait, and its timeline with the reason of every change."""
+    view = client_of(state).ask("job", job=job_id)
+    if as_json:
+        print_json(view)
+        return
+    terminal = console()
+    terminal.print(
+        f"job {view['job']} ({view['name']}): {view['state']}, {view['done']}/{view['tasks']} done"
+    )
+    terminal.print(f"  command   {' '.join(view['command'])}")
+    wants = ", ".join(f"{name} {value:g}" for name, value in view["demand"].items() if value)
+    terminal.print(f"  wants     {wants or 'nothing in particular'}")
+    for each in view["task_views"][:50]:
+        where = f" on {each['node']}" if each["node"] else ""
+        terminal.print(
+            f"  task {each['task']}  {each['state']}{where}, attempt {each['epoch']}, "
+            f"ran {span(each['ran_s'])}, "
+            f"{each['failures']} failures, {each['losses']} losses, {each['moves']} moves"
+        )
+        if "waits" in each:
+            terminal.print(f"    waits: {each['waits']['why']}")
+            if each["waits"].get("feasible_in_s") is not None:
+                terminal.print(f"    nearest feasible time: in {span(each['waits']['feasible_in_s'])}")
+    timeline = Table("time", "task", "attempt", "node", "became", "because")
+    for each in view["timeline"][-200:]:
+        at = time.strftime("%H:%M:%S", time.localtime(each["wall_s"]))
+        timeline.add_row(at, each["task"], str(each["epoch"]), each["node"], each["after"], each["reason"])
+    terminal.print(timeline)

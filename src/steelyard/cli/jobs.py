@@ -1,0 +1,38 @@
+"""`steelyard jobs`: what there is."""
+
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from steelyard.cli.jobs_argument import ago, client_of, console, print_json, span, with_json, with_state
+from steelyard.model.job_record import TaskState
+
+
+@click.command()
+@with_state
+@with_json
+@click.option("--limit", type=click.IntRange(min=1), default=40, show_default=True, help="The newest.")
+@click.option("--only", type=click.Choice([str(each) for each in TaskState]), help="Of this state.")
+def jobs(state: Path | None, as_json: bool, limit: int, only: str | None) -> None:
+    """List jobs, the newest first."""
+    answer = client_of(state).ask("jobs", limit=limit, state=only or "")
+    if as_json:
+        print_json(answer)
+        return
+    table = Table("job", "name", "state", "tasks", "nodes", "ran", "submitted", "because")
+    for row in answer["jobs"]:
+        table.add_row(
+            row["job"],
+            row["name"],
+            row["state"],
+            f"{row['done']}/{row['tasks']}",
+            " ".join(row["nodes"][:4]) + (" …" if len(row["nodes"]) > 4 else ""),
+            span(row["ran_s"]),
+            f"{ago(row['submitted_wall_s'])} ago",
+            row["reason"][:60],
+        )
+    terminal = console()
+    terminal.print(table)
+    states = ", ".join(f"{count} {name}" for name, count in answer["task_states"].items())
+    terminal.print(f"{len(answer['jobs'])} of {answer['total']} jobs; tasks: {states or 'none'}")

@@ -1,0 +1,65 @@
+"""What the verbs of the jobs plane share: where the service is, and how answers are printed."""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+
+from steelyard.jobs.client import JobsClient
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def with_state(command: Command) -> Command:
+    """The option --state."""
+    return click.option(
+        "--state",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="The service's folder; else STEELYARD_STATE, else ~/.local/state/steelyard.",
+    )(command)
+
+
+def with_json(command: Command) -> Command:
+    """The option --json."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+
+
+def client_of(state: Path | None) -> JobsClient:
+    """A client; it connects when asked something."""
+    return JobsClient(state)
+
+
+def print_json(value: object) -> None:
+    """For other programs."""
+    print(json.dumps(value, indent=2))
+
+
+def ago(wall_s: float) -> str:
+    """How long ago, in one unit."""
+    return span(max(0.0, time.time() - wall_s))
+
+
+def span(seconds: float) -> str:
+    """A time in one unit."""
+    for unit, size in (("d", 86400.0), ("h", 3600.0), ("m", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{seconds:.0f}s" if seconds >= 10 else f"{seconds:.1f}s"
+
+
+def amount(size_bytes: float) -> str:
+    """Bytes, readable."""
+    for unit, size in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if size_bytes >= size:
+            return f"{size_bytes / size:.1f} {unit}"
+    return f"{size_bytes:.0f} B"
+
+
+def console() -> Console:
+    """For tables: as wide as the terminal, or wide enough for a file."""
+    return Console(width=None if sys.stdout.isatty() else 140, highlight=False)

@@ -1,0 +1,230 @@
+"""The door of a pool whose replicas can be full: a request goes in, waits fairly, or is sent away.
+
+A replica is full when it has its limit in flight: a fixed one, or one learned from its time per token
+(`policies/admission/gradient.py`). What another worker gives free is noticed within `LOOK_S`. A retry does
+not wait again: its request has had its turn. Cost when there is room: 2 µs for ten replicas.
+"""
+
+from collections.abc import Callable
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from steelyard.config.access import PRIORITIES, AdmissionOptions
+from steelyard.gateway import refusals
+from steelyard.model.fleet import Fleet
+from steelyard.model.routing_policy import Pick
+from steelyard.policies.admission.fair_queue import FairQueue
+from steelyard.policies.admission.gradient import Gradient
+from steelyard.policies.admission.registry import ORDERS
+from steelyard.policies.admission.waiting import Waiting
+from steelyard.policies.prefix_index import PrefixIndex
+from steelyard.routing.router import Router
+
+if TYPE_CHECKING:
+    from steelyard.gateway.admission import Admission
+    from steelyard.gateway.exchange import Exchange
+
+LOOK_S = 0.005
+MOST_IN_FLIGHT = 4096  # of an adaptive limit without a bound
+MAX_PASSED_OVER = 8
+OUTPUT_WEIGHT, PROMPT_WEIGHT = 2.0, 1.0  # VTC's prices: an output token takes a step, prompts go in bulk
+
+Schedule = Callable[[float, Callable[[], None]], object]
+
+
+class Door:
+    """One pool's, in one worker. schedule: calls a function after so many seconds."""
+
+    def __init__(
+        self,
+        options: AdmissionOptions,
+        router: Router,
+        fleet: Fleet,
+        index: PrefixIndex | None,
+        schedule: Schedule,
+    ) -> None:
+        self._options = options
+        self._router = router
+        self._fleet = fleet
+        self._index = index
+        self._schedule = schedule
+        self._queue = FairQueue(ORDERS[options.order], options.max_waiting)
+        self._gradients: dict[int, Gradient] = {}
+        self._least_limit = options.max_in_flight or MOST_IN_FLIGHT
+        self._called: Exchange | None = None
+        self._looking = False
+        self._last_model = ""
+        self._mixed = False  # requests for several models wait: one may find room that another does not
+        self._calling = False
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait."""
+        return self._queue.waiting
+
+    def limit(self, slot: int) -> int:
+        """Requests that a replica may have in flight."""
+        gradient = self._gradients.get(slot)
+        return gradient.limit if gradient is not None else self._options.max_in_flight or MOST_IN_FLIGHT
+
+    # --- in ------------------------------------------------------------------------------------
+
+    def route(self, exchange: "Exchange", now_s: float) -> Pick | None:
+        """A replica with room; None when the request waits or was answered. Raises NoEligibleReplica."""
+        if exchange.tried:
+            pick = self._with_room(exchange, now_s)
+            return pick or self._router.route(exchange.pool_name, exchange.request, exchange.tried, now_s)
+        if exchange is self._called or not self._queue.waiting:
+            pick = self._with_room(exchange, now_s)
+            if pick is not None:
+                if exchange is not self._called:
+                    item = self._item(exchange, now_s)
+                    self._queue.serve(item.tenant, item.priority, item.cost, item.weight)
+                return pick
+            if exchange is self._called:
+                return None
+        self._wait(exchange, now_s)
+        return None
+
+    def _with_room(self, exchange: "Exchange", now_s: float) -> Pick | None:
+        router, request, tried = self._router, exchange.request, exchange.tried
+        requests = self._fleet.requests
+        if max(requests, default=0) >= self._least_limit:
+            full = frozenset(slot for slot, running in enumerate(requests) if running >= self.limit(slot))
+            known = router.has_other(exchange.pool_name, request, tried, now_s)
+            if full and known:
+                tried |= full
+                if not router.has_other(exchange.pool_name, request, tried, now_s):
+                    return None
+        return router.route(exchange.pool_name, request, tried, now_s)
+
+    def _item(self, exchange: "Exchange", now_s: float) -> Waiting:
+        admission, request = _admission(exchange), exchange.request
+        tenant = admission.tenant
+        cached = 0
+        if self._index is not None and request.prefix_hashes:
+            holders = self._index.holders(request.prefix_hashes)
+            blocks = max(self._index.held_by(holders, request.prefix_hashes), default=0)
+            cached = blocks * request.prefix_block_tokens
+        admission.item = item = Waiting(
+            tenant=tenant.name if tenant is not None else "",
+            cost=_cost(request.prompt_tokens, request.output_tokens),
+            deadline_s=now_s + self._options.max_wait_s,
+            cached_tokens=min(cached, request.prompt_tokens),
+            weight=tenant.share if tenant is not None else 1.0,
+            priority=tenant.priority if tenant is not None else PRIORITIES["standard"],
+            payload=exchange,
+        )
+        return item
+
+    def _wait(self, exchange: "Exchange", now_s: float) -> None:
+        if not self._router.has_other(exchange.pool_name, exchange.request, exchange.tried, now_s):
+            # Nobody could ever serve it: the router says why, and waiting would not help.
+            self._router.route(exchange.pool_name, exchange.request, exchange.tried, now_s)
+        item = self._item(exchange, now_s)
+        no_room = self._queue.push(item, now_s)
+        if no_room is not None:
+            _admission(exchange).item = None
+            refusals.tell(exchange, refusals.no_place(no_room.full, no_room.retry_after_s))
+            return
+        _admission(exchange).waits = True
+        self._mixed = self._queue.waiting > 1 and (self._mixed or _model(item) != self._last_model)
+        self._last_model = _model(item)
+        if not self._looking:
+            self._looking = True
+            self._schedule(LOOK_S, self._look)
+
+    # --- on ------------------------------------------------------------------------------------
+
+    def call(self, now_s: float) -> None:
+        """Let in those whose turn it is, while there is room."""
+        if self._calling or not self._queue.waiting or not self._has_room():
+            return
+        self._calling = True
+        passed_over: list[Waiting] = []
+        try:
+            while len(passed_over) < MAX_PASSED_OVER and (item := self._queue.pop(now_s)) is not None:
+                if not self._let_in(item, now_s, {_model(each) for each in passed_over}):
+                    passed_over.append(item)
+                    if not self._mixed:
+                        break
+        finally:
+            for item in reversed(passed_over):
+                self._queue.put_back(item)
+            self._called = None
+            self._calling = False
+
+    def _let_in(self, item: Waiting, now_s: float, full_models: set[str]) -> bool:
+        exchange = _exchange(item)
+        if _model(item) in full_models:
+            return False
+        self._called, admission = exchange, _admission(exchange)
+        admission.waits = False
+        exchange.forward(now_s)
+        # Neither sent nor ended: it has found no room.
+        admission.waits = exchange.pick is None and exchange.admission is not None
+        return not admission.waits
+
+    def _has_room(self) -> bool:
+        """Whether any replica at all has room; a quick look before a turn is called."""
+        requests = self._fleet.requests
+        if not self._gradients:
+            return min(requests, default=0) < self._least_limit
+        return any(running < self.limit(slot) for slot, running in enumerate(requests))
+
+    def _look(self) -> None:
+        now_s = monotonic()
+        for item in self._queue.expired(now_s):
+            exchange = _exchange(item)
+            wait_s = self._queue.expected_wait_s(item.tenant, item.priority)
+            _admission(exchange).waits = False
+            refusals.tell(exchange, refusals.no_place(False, wait_s))
+        self.call(now_s)
+        self._looking = self._queue.waiting > 0
+        if self._looking:
+            self._schedule(LOOK_S, self._look)
+
+    # --- out -----------------------------------------------------------------------------------
+
+    def left(self, admission: "Admission", used: tuple[int, int]) -> None:
+        """A request ended. used: prompt and output tokens that it took in truth."""
+        item = admission.item
+        if item is None:
+            return
+        admission.item = None
+        if admission.waits:
+            self._queue.cancel(item)
+        else:
+            self._queue.settle(item, _cost(*used))
+        item.payload = None
+
+    def observe(self, slot: int, token_s: float) -> None:
+        """A replica gave output tokens at this pace."""
+        if not self._options.adaptive:
+            return
+        gradient = self._gradients.get(slot)
+        if gradient is None:
+            most = self._options.max_in_flight or MOST_IN_FLIGHT
+            gradient = self._gradients[slot] = Gradient(self._options.min_in_flight, most)
+        gradient.observe(token_s, self._fleet.requests[slot] + 1)
+        self._least_limit = min(each.limit for each in self._gradients.values())
+
+
+def _cost(prompt_tokens: int, output_tokens: int) -> float:
+    return PROMPT_WEIGHT * prompt_tokens + OUTPUT_WEIGHT * output_tokens
+
+
+def _admission(exchange: "Exchange") -> "Admission":
+    admission = exchange.admission
+    if admission is None:
+        raise RuntimeError("a request reached a door without having been admitted")
+    return admission
+
+
+def _exchange(item: Waiting) -> "Exchange":
+    exchange: Exchange = item.payload  # type: ignore[assignment]
+    return exchange
+
+
+def _model(item: Waiting) -> str:
+    return _exchange(item).request.model

@@ -1,0 +1,55 @@
+"""What an engine is told of the client: X-Forwarded-For, X-Forwarded-Proto, and Forwarded (RFC 7239).
+
+A stranger's own words about where it came from are dropped. A proxy that the operator named is believed:
+what it says is kept, and what this gateway sees of it is put behind. X-Forwarded-Host is always the Host
+that came here.
+"""
+
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_address, ip_network
+
+
+class TrustedProxies:
+    """The addresses that are believed. networks: addresses or networks, as in the configuration."""
+
+    def __init__(self, networks: Iterable[str] = ()) -> None:
+        self._networks = [ip_network(text, strict=False) for text in networks]
+
+    def has(self, peer: str) -> bool:
+        """Whether a peer is believed."""
+        if not self._networks:
+            return False
+        try:
+            address = ip_address(peer)
+        except ValueError:
+            return False
+        return any(address.version == network.version and address in network for network in self._networks)
+
+
+def lines(peer: str, scheme: bytes) -> bytes:
+    """What is said of a client that nobody vouches for; each line ends in CRLF."""
+    return b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nForwarded: %b\r\n" % (
+        peer.encode(),
+        scheme,
+        _element(peer, scheme),
+    )
+
+
+def lines_behind(peer: str, scheme: bytes, own: Mapping[bytes, bytes]) -> bytes:
+    """The same for a proxy that is believed. own: the fields of its request that end here."""
+    given = own.get(b"x-forwarded-proto", b"").strip().lower()
+    return b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nForwarded: %b\r\n" % (
+        _behind(own.get(b"x-forwarded-for", b""), peer.encode()),
+        given if given in (b"http", b"https") else scheme,
+        _behind(own.get(b"forwarded", b""), _element(peer, scheme)),
+    )
+
+
+def _behind(given: bytes, ours: bytes) -> bytes:
+    return b"%b, %b" % (given, ours) if given.strip() else ours
+
+
+def _element(peer: str, scheme: bytes) -> bytes:
+    """One hop of Forwarded; an IPv6 address stands in brackets and quotes."""
+    name = f'"[{peer}]"' if ":" in peer else peer or "unknown"
+    return b"for=%b;proto=%b" % (name.encode(), scheme)

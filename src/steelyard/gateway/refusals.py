@@ -1,0 +1,124 @@
+"""What a tenant is told: wrong keys, models that are not its own, limits met, and what is left of them.
+
+Error bodies and header names are OpenAI's, so that its clients wait and try again as they should.
+"""
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+from steelyard.gateway import answers
+from steelyard.policies.admission.limiter import LimitState, Refusal
+from steelyard.wire.openai import error_body
+
+if TYPE_CHECKING:
+    from steelyard.gateway.exchange import Exchange
+
+_WHAT = {
+    "requests": "requests a minute",
+    "tokens": "tokens a minute",
+    "concurrency": "requests at once",
+}
+
+
+class Refused(NamedTuple):
+    """An answer to come. lines: more field lines, each ending in CRLF."""
+
+    status: int
+    body: bytes
+    lines: bytes
+
+
+# It does not say whether the key is unknown, revoked or missing.
+WRONG_KEY = Refused(
+    401,
+    error_body(
+        "a valid API key is needed: send it as `Authorization: Bearer KEY`",
+        "authentication_error",
+        code="invalid_api_key",
+    ),
+    b"WWW-Authenticate: Bearer\r\n",
+)
+
+
+NO_MODEL = Refused(
+    400,
+    error_body(
+        "this key is for certain models only: name one as `model` in a JSON body, once",
+        "invalid_request_error",
+        param="model",
+        code="model_required",
+    ),
+    b"",
+)
+
+
+def wrong_model(model: str) -> Refused:
+    """404, whether the model exists or not: what others may use is not this tenant's business."""
+    body = error_body(
+        f"the model {model[:200]!r} does not exist or you do not have access to it",
+        "invalid_request_error",
+        param="model",
+        code="model_not_found",
+    )
+    return Refused(404, body, b"")
+
+
+def limit_met(refusal: Refusal, state: LimitState) -> Refused:
+    """429 with the time after which it is worth trying again, and what is left."""
+    wait = retry_after(refusal.retry_after_s)
+    message = (
+        f"the limit of {refusal.limit:g} {_WHAT[refusal.limited]} is reached: try again in {wait} seconds"
+    )
+    body = error_body(message, "rate_limit_error", code="rate_limit_exceeded")
+    return Refused(429, body, b"Retry-After: %d\r\n%b" % (wait, limit_lines(state)))
+
+
+def no_place(full: bool, retry_after_s: float) -> Refused:
+    """The queue cannot take it: 429 when it is full for this tenant, 503 when it would wait too long."""
+    wait = retry_after(retry_after_s)
+    why = "too many requests wait already" if full else "it could not be served in time"
+    kind = "rate_limit_error" if full else "server_error"
+    body = error_body(f"{why}: try again in {wait} seconds", kind, code="overloaded")
+    return Refused(429 if full else 503, body, b"Retry-After: %d\r\n" % wait)
+
+
+def retry_after(seconds: float) -> int:
+    """Whole seconds, never too few, at least one."""
+    return max(1, math.ceil(seconds - 1e-9))
+
+
+def limit_lines(state: LimitState) -> bytes:
+    """OpenAI's rate-limit fields, for those limits that there are."""
+    lines = b""
+    if state.request_limit:
+        lines = (
+            b"x-ratelimit-limit-requests: %d\r\nx-ratelimit-remaining-requests: %d\r\n"
+            b"x-ratelimit-reset-requests: %b\r\n"
+            % (state.request_limit, state.requests_left, _span(state.requests_reset_s))
+        )
+    if state.token_limit:
+        lines += (
+            b"x-ratelimit-limit-tokens: %d\r\nx-ratelimit-remaining-tokens: %d\r\n"
+            b"x-ratelimit-reset-tokens: %b\r\n"
+            % (state.token_limit, state.tokens_left, _span(state.tokens_reset_s))
+        )
+    return lines
+
+
+def _span(seconds: float) -> bytes:
+    """A time as OpenAI writes it: 250ms, 1.5s, 6m0s."""
+    if seconds < 1:
+        return b"%dms" % math.ceil(seconds * 1000)
+    if seconds < 60:
+        return b"%gs" % (math.ceil(seconds * 10) / 10)
+    whole = math.ceil(seconds)
+    return b"%dm%ds" % (whole // 60, whole % 60)
+
+
+def tell(exchange: "Exchange", refused: Refused) -> None:
+    """Send a request away, and end it."""
+    plan = exchange.plan
+    close = exchange.context.draining or not plan.head.keep_alive
+    lines = refused.lines + exchange.id_line
+    data = answers.answer(refused.status, refused.body, close=close, extra=lines, head_only=plan.is_head)
+    exchange.answer_locally(data, refused.status)

@@ -1,0 +1,129 @@
+"""What becomes of a request whose engine failed: another try, an error, or an answer that visibly ends early.
+
+Retries: an engine that refused the connection or died gives the request one free try
+elsewhere, as the engine is ejected at once and its load has to go somewhere; further tries, and those after
+a 429 or 503, take from the pool's retry budget, which caps a storm at a share of the live load.
+Nothing is tried again once the client has seen a byte.
+"""
+
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from steelyard.gateway import answers
+from steelyard.gateway.deadlines import overdue
+from steelyard.model.errors import BadRequest, NoEligibleReplica, UpstreamError
+
+if TYPE_CHECKING:
+    from steelyard.gateway.exchange import Exchange
+
+
+def attempt_failed(exchange: "Exchange", error: str) -> None:
+    """An attempt failed: try elsewhere, or say so."""
+    exchange.last_error = error
+    if not exchange.nothing_written:
+        answer_was_cut(exchange, error)  # the attempt was to continue an answer
+        return
+    exchange.connection = exchange.relay = None
+    _report_failure(exchange)
+    if _may_retry(exchange, free=True):
+        try_elsewhere(exchange)
+    else:
+        give_up(exchange, UpstreamError(error))
+
+
+def check_deadlines(exchange: "Exchange", now_s: float) -> None:
+    """Called by the sweeper for every exchange: whether anything takes too long."""
+    pool, relay, kept = exchange.pool, exchange.relay, exchange.kept
+    if pool is None or exchange.connecting is not None:
+        return
+    problem = overdue(
+        pool.timeouts,
+        total_s=now_s - exchange.started_s,
+        waited_s=now_s - exchange.last_s,
+        has_head=relay is not None,
+        begun=not exchange.nothing_written and (kept is None or not kept.waiting),
+        client_reads=not exchange.client.transport.get_write_buffer_size(),
+    )
+    if not problem and kept is not None and kept.crawls(now_s):
+        problem = "far slower than the pool's other streams"
+    if problem:
+        timed_out(exchange, problem)
+
+
+def timed_out(exchange: "Exchange", error: str) -> None:
+    """A time budget ran out: the engine's work is cancelled."""
+    exchange.abandon()
+    if not exchange.nothing_written:
+        answer_was_cut(exchange, error)
+        return
+    late_token = exchange.relay is not None
+    exchange.last_error, exchange.relay = error, None
+    _report_failure(exchange)
+    # A head without a token is an engine that hangs: another may do better, where time is left for it.
+    if late_token and another_may_answer(exchange):
+        try_elsewhere(exchange)
+        return
+    problem = UpstreamError(error)
+    problem.http_status = 504
+    give_up(exchange, problem)
+
+
+def answer_was_cut(exchange: "Exchange", error: str) -> None:
+    """The client has part of an answer: another engine goes on with it, or the client sees that it is cut."""
+    exchange.last_error = error
+    if exchange.kept is not None and exchange.kept.goes_on():
+        return
+    relay, client = exchange.relay, exchange.client
+    exchange.context.meters.cut_stream()
+    _report_failure(exchange)
+    exchange.end(relay.head.status if relay is not None else 502, monotonic())
+    client.exchange = None
+    told = relay is not None and relay.cut(f"the engine was lost in mid-answer: {error}")
+    (client.transport.close if told else client.transport.abort)()
+
+
+def another_may_answer(exchange: "Exchange") -> bool:
+    """Whether a request that was turned away may go to a replica that is there to take it; if so it is
+    paid for.
+    """
+    pick = exchange.pick
+    if pick is None:
+        return False
+    tried = exchange.tried | {pick.slot}
+    router = exchange.context.router
+    other = router.has_other(exchange.pool_name, exchange.request, tried, exchange.last_s)
+    return other and _may_retry(exchange, free=False)
+
+
+def try_elsewhere(exchange: "Exchange") -> None:
+    """Back to the pick, with the failed replica excluded."""
+    if exchange.pick is not None:
+        exchange.tried |= {exchange.pick.slot}
+    exchange.release()
+    exchange.context.meters.retry()
+    exchange.forward(monotonic())
+
+
+def give_up(exchange: "Exchange", problem: BadRequest | UpstreamError | NoEligibleReplica) -> None:
+    """Tell the client what is wrong, unless its model has another pool."""
+    if exchange.tries is not None and exchange.tries.gave_up(problem):
+        return
+    plan = exchange.plan
+    close = exchange.context.draining or not plan.head.keep_alive
+    data = answers.error(problem, close=close, extra=exchange.id_line, head_only=plan.is_head)
+    exchange.answer_locally(data, problem.http_status)
+
+
+def _may_retry(exchange: "Exchange", *, free: bool) -> bool:
+    pool = exchange.pool
+    if pool is None or exchange.attempts > pool.max_retries:
+        return False
+    if free and exchange.free_tries:
+        exchange.free_tries -= 1
+        return True
+    return pool.budget.try_spend(monotonic())
+
+
+def _report_failure(exchange: "Exchange") -> None:
+    if exchange.pick is not None:
+        exchange.context.router.report_failure(exchange.pick.slot, monotonic())

@@ -1,0 +1,105 @@
+"""Tenants as a worker uses them: who they are, what they may use, what they have left.
+
+A tenant is admitted against its own limits and those on the model it asks for: both or neither. What was
+reserved is settled once, when the answer has ended. Cost: 0.5 µs a request of an unlimited tenant, 4 µs
+with every limit on.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from steelyard.config.access import PRIORITIES, ModelLimitOptions, TenantOptions
+from steelyard.policies.admission.limiter import ROW_WORDS, Limiter, LimitState, Refusal, Words
+
+
+def subjects(tenants: Sequence[TenantOptions]) -> Iterator[str]:
+    """Everything that has limits of its own, by a name that stays the same over reloads."""
+    for tenant in tenants:
+        yield tenant.name
+        for limit in tenant.model_limits:
+            yield _subject(tenant, limit)
+
+
+def _subject(tenant: TenantOptions, limit: ModelLimitOptions) -> str:
+    return f"{tenant.name} {limit.model}"
+
+
+class Tenant:
+    """One tenant in one worker.
+
+    cache_key: what its prompts' prefix hashes are keyed with; the same for all of a cache group.
+    """
+
+    __slots__ = ("_by_model", "_limiter", "_models", "cache_key", "limited", "name", "priority", "share")
+
+    def __init__(self, options: TenantOptions, limiter: Limiter, by_model: Mapping[str, Limiter]) -> None:
+        self.name = options.name
+        self.priority = PRIORITIES[options.priority]
+        self.share = options.share
+        self.cache_key = f"group {options.cache_group}" if options.cache_group else f"tenant {options.name}"
+        self.limited = not limiter.unlimited or bool(by_model)
+        self._limiter = limiter
+        self._by_model = dict(by_model)
+        self._models = frozenset(options.models)
+
+    @property
+    def restricted(self) -> bool:
+        """Whether it may use certain models only."""
+        return bool(self._models)
+
+    def may_use(self, model: str) -> bool:
+        """Whether the model is one of its own."""
+        return not self._models or model in self._models
+
+    def usable(self, models: Sequence[str]) -> list[str]:
+        """Those of the models that it may use."""
+        return [model for model in models if self.may_use(model)]
+
+    def admit(self, model: str, tokens: int, now_s: float) -> Refusal | None:
+        """Reserve one request of so many tokens, or say what is in its way."""
+        refusal = self._limiter.admit(tokens, now_s)
+        if refusal is None and self._by_model and (limiter := self._by_model.get(model)) is not None:
+            refusal = limiter.admit(tokens, now_s)
+            if refusal is not None:
+                self._limiter.undo(tokens)
+        return refusal
+
+    def settle(self, model: str, reserved: int, used: int, ran_s: float) -> None:
+        """The request ended: it took so many tokens in truth."""
+        self._limiter.settle(reserved, used, ran_s)
+        if self._by_model and (limiter := self._by_model.get(model)) is not None:
+            limiter.settle(reserved, used, ran_s)
+
+    def state(self, model: str, now_s: float) -> LimitState:
+        """What is left: of the limits on the model where it has some, else of its own."""
+        limiter = self._by_model.get(model, self._limiter) if self._by_model else self._limiter
+        return limiter.state(now_s)
+
+
+def build_tenants(
+    options: Sequence[TenantOptions],
+    slots: Mapping[str, int],
+    own: Words,
+    others: Sequence[Words],
+    now_s: float,
+) -> dict[str, Tenant]:
+    """All tenants by name. own: this worker's row of the limit page; others: everybody else's."""
+
+    def limiter(subject: str, limits: TenantOptions | ModelLimitOptions) -> Limiter:
+        return Limiter(
+            requests_per_min=limits.requests_per_min,
+            tokens_per_min=limits.tokens_per_min,
+            max_running=limits.max_concurrent,
+            own=own,
+            others=others,
+            at=slots[subject] * ROW_WORDS,
+            now_s=now_s,
+        )
+
+    return {
+        tenant.name: Tenant(
+            tenant,
+            limiter(tenant.name, tenant),
+            {limit.model: limiter(_subject(tenant, limit), limit) for limit in tenant.model_limits},
+        )
+        for tenant in options
+    }

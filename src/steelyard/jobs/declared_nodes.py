@@ -1,0 +1,116 @@
+"""The nodes of one machine, as declared in a TOML file (`[[nodes]]`) or on a command line."""
+
+import socket
+import tomllib
+from pathlib import Path
+
+import msgspec
+
+from steelyard.jobs.amounts import bytes_of
+from steelyard.jobs.executors.local_node import LocalNode
+from steelyard.model.errors import ConfigError
+from steelyard.model.resources import Resources
+
+Amount = float | str
+UNLIMITED = 1e12  # of what nobody declared: it must never rule a node out
+
+
+class NodeTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """One `[[nodes]]` table. Without cpu_cores and memory a node is the whole machine, as measured."""
+
+    name: str
+    cpu_cores: float | None = None
+    memory: Amount | None = None
+    gpus: int = 0
+    gpu_memory: Amount = 0.0
+    disk_read: Amount = UNLIMITED
+    disk_write: Amount = UNLIMITED
+    network: Amount = UNLIMITED
+    labels: dict[str, str] = {}
+    spare: bool = False
+    cpus: list[int] = []
+    cpu_is_limit: bool = False
+    respawn: bool = True
+    sample_interval: float = 1.0
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    nodes: list[NodeTable]
+
+
+def read_nodes(path: Path) -> list[LocalNode]:
+    """The nodes of a file. Raises ConfigError."""
+    try:
+        found = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _File)
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    return checked([declared(table) for table in found.nodes])
+
+
+def parse_node(text: str) -> LocalNode:
+    """NAME, or NAME:cpu_cores=2,memory=4GiB and so on. Raises ConfigError."""
+    name, _, rest = text.partition(":")
+    table: dict[str, object] = {"name": name}
+    for part in filter(None, rest.split(",")):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise ConfigError(f"node {text!r}: {part!r} is not KEY=VALUE")
+        table[key] = value
+    try:
+        return declared(msgspec.convert(table, NodeTable, strict=False))
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"node {text!r}: {error}") from None
+
+
+def declared(table: NodeTable) -> LocalNode:
+    """From what was written. Raises ConfigError."""
+    if not table.name or "/" in table.name or table.name.startswith("."):
+        raise ConfigError(f"a node's name is {table.name!r}: use letters, digits and dashes")
+    if table.sample_interval < 0.05:
+        raise ConfigError(f"sample_interval is {table.sample_interval}: it must be 0.05 s or more")
+    whole = table.cpu_cores is None and table.memory is None
+    capacity = None if whole else _capacity(table)
+    return LocalNode(
+        name=table.name,
+        capacity=capacity,
+        labels=table.labels,
+        spare=table.spare,
+        cpus=tuple(table.cpus),
+        cpu_is_limit=table.cpu_is_limit,
+        respawn=table.respawn,
+        sample_interval_s=table.sample_interval,
+    )
+
+
+def _capacity(table: NodeTable) -> Resources:
+    if table.cpu_cores is None or table.memory is None or table.cpu_cores <= 0:
+        raise ConfigError(f"node {table.name!r}: say both cpu_cores (above 0) and memory, or neither")
+    return Resources(
+        cpu_cores=table.cpu_cores,
+        memory_bytes=bytes_of(table.memory, "memory"),
+        disk_read_bytes_per_s=bytes_of(table.disk_read, "disk_read"),
+        disk_write_bytes_per_s=bytes_of(table.disk_write, "disk_write"),
+        network_bytes_per_s=bytes_of(table.network, "network"),
+        gpus=float(table.gpus),
+        gpu_memory_bytes=bytes_of(table.gpu_memory, "gpu_memory"),
+    )
+
+
+def checked(nodes: list[LocalNode]) -> list[LocalNode]:
+    """Names must differ. Raises ConfigError."""
+    names = [node.name for node in nodes]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"two nodes are named {twice!r}: give each its own name")
+    if not nodes:
+        raise ConfigError("there is no node: declare one as a [[nodes]] table")
+    return nodes
+
+
+def this_machine() -> list[LocalNode]:
+    """One node: the whole machine under its own name."""
+    return [LocalNode(name=socket.gethostname().partition(".")[0] or "local")]

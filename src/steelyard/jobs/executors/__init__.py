@@ -1,0 +1,1 @@
+"""What runs tasks: local processes, Ray, Slurm."""

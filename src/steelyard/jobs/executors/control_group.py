@@ -1,0 +1,72 @@
+"""A cgroup v2 for an attempt, where we may make one: the only limits that hold for a whole process tree."""
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from steelyard.model.resources import Resources
+
+ROOT = Path("/sys/fs/cgroup")
+PERIOD_US = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class ControlGroup:
+    """One group, by its folder."""
+
+    folder: Path
+
+    def add(self, pid: int) -> None:
+        """Move a process into it; what it starts stays in it."""
+        with suppress(OSError):
+            (self.folder / "cgroup.procs").write_text(str(pid))
+
+    def kill(self) -> None:
+        """End all in it (Linux 5.14)."""
+        with suppress(OSError):
+            (self.folder / "cgroup.kill").write_text("1")
+
+    def out_of_memory(self) -> bool:
+        """Whether the kernel ended something in it for its limit."""
+        with suppress(OSError):
+            events = (self.folder / "memory.events").read_text().split()
+            return int(events[events.index("oom_kill") + 1]) > 0
+        return False
+
+    def remove(self) -> None:
+        """Take it away, once empty."""
+        with suppress(OSError):
+            self.folder.rmdir()
+
+
+def parent_group(name: str) -> Path | None:
+    """A group of ours under which attempts may have theirs; None where we may not, or with cgroup v1."""
+    if not (ROOT / "cgroup.controllers").exists() or not os.access(ROOT, os.W_OK):
+        return None
+    folder = ROOT / "steelyard" / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for each in (ROOT, folder.parent, folder):
+            (each / "cgroup.subtree_control").write_text("+cpu +memory")
+    except OSError:
+        return None
+    return folder
+
+
+def make_group(parent: Path | None, name: str, demand: Resources, cpu_is_limit: bool) -> ControlGroup | None:
+    """A group with these limits; None where there can be none. cpu_is_limit: cores cap, else weigh."""
+    if parent is None:
+        return None
+    folder = parent / name.replace("/", "_")
+    try:
+        folder.mkdir(exist_ok=True)
+        if demand.memory_bytes:
+            (folder / "memory.max").write_text(str(int(demand.memory_bytes)))
+        if demand.cpu_cores:
+            (folder / "cpu.weight").write_text(str(max(1, min(10_000, round(100 * demand.cpu_cores)))))
+            if cpu_is_limit:
+                (folder / "cpu.max").write_text(f"{int(demand.cpu_cores * PERIOD_US)} {PERIOD_US}")
+    except OSError:
+        return None
+    return ControlGroup(folder)

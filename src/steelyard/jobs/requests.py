@@ -1,0 +1,135 @@
+"""What may be asked of the jobs service, by name: it becomes an event, or is answered with a view."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from steelyard.jobs.contract import log_path
+from steelyard.jobs.service import JobsService
+from steelyard.jobs.views import View, cluster_view, job_row, job_state, job_view, node_row
+from steelyard.model.controller_event import (
+    CancelOrdered,
+    Event,
+    MoveOrdered,
+    NodeCordoned,
+    NodeUncordoned,
+    PauseOrdered,
+    ResumeOrdered,
+    Submitted,
+)
+from steelyard.model.errors import BadRequest
+from steelyard.model.job_specification import JobSpecification
+
+Call = dict[str, Any]
+LOG_PIECE_BYTES = 256 * 1024
+
+
+def _text(call: Call, name: str) -> str:
+    value = call.get(name)
+    if not isinstance(value, str) or not value:
+        raise BadRequest(f"{call.get('op')} needs {name}")
+    return value
+
+
+def _submit(service: JobsService, call: Call) -> Event:
+    try:
+        wanted = msgspec.convert(call.get("specification"), JobSpecification)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"this is no job: {error}") from None
+    return Submitted(
+        specification=wanted, key=str(call.get("key") or ""), wall_s=float(call.get("wall_s") or 0.0)
+    )
+
+
+def _move(service: JobsService, call: Call) -> Event:
+    task = service.state.known_task(_text(call, "task"))
+    node_id = _text(call, "node")
+    return MoveOrdered(
+        task_id=task.task_id,
+        target=service.planning.seat_on(task, node_id, service.now_s()),
+        reason=f"a person wants it on {node_id}",
+    )
+
+
+def _drain(service: JobsService, call: Call) -> Event:
+    node_id = _text(call, "node")
+    if node_id not in service.watch.reports:
+        known = ", ".join(sorted(service.watch.reports))
+        raise BadRequest(f"there is no node {node_id!r}: known are {known}", http_status=404)
+    if call.get("undo"):
+        return NodeUncordoned(node_id=node_id)
+    return NodeCordoned(node_id=node_id, reason=str(call.get("reason") or "drained by a person"))
+
+
+ORDERS: dict[str, Callable[[JobsService, Call], Event]] = {
+    "submit": _submit,
+    "cancel": lambda service, call: CancelOrdered(job_id=_text(call, "job")),
+    "pause": lambda service, call: PauseOrdered(job_id=_text(call, "job")),
+    "resume": lambda service, call: ResumeOrdered(job_id=_text(call, "job")),
+    "move": _move,
+    "drain": _drain,
+}
+
+
+def _jobs(service: JobsService, call: Call) -> View:
+    limit = int(call.get("limit") or 100)
+    wanted = call.get("state")
+    rows: list[View] = []
+    total = 0
+    for job_id in reversed(service.state.jobs):
+        if wanted and str(job_state(service.state.tasks_of(job_id))) != wanted:
+            continue
+        total += 1
+        if len(rows) < limit:
+            rows.append(job_row(service, service.state.jobs[job_id]))
+        elif not wanted:
+            total = len(service.state.jobs)
+            break
+    states = {str(state): len(names) for state, names in service.state.by_state.items() if names}
+    return {"jobs": rows, "total": total, "task_states": states}
+
+
+def _logs(service: JobsService, call: Call) -> View:
+    """A piece of a task's output from an offset, and whether there can be more."""
+    task = service.state.known_task(_text(call, "task"))
+    offset = int(call.get("offset") or 0)
+    text = ""
+    try:
+        with log_path(service.folder, task).open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if offset < 0:
+                offset = max(0, size + offset)
+            file.seek(offset)
+            data = file.read(LOG_PIECE_BYTES)
+            offset += len(data)
+            text = data.decode(errors="replace")
+    except FileNotFoundError:
+        pass
+    return {"text": text, "offset": max(0, offset), "final": task.is_final, "state": str(task.state)}
+
+
+def _nodes(service: JobsService, call: Call) -> View:
+    return {"nodes": [node_row(service, node_id) for node_id in service.watch.reports]}
+
+
+def _status(service: JobsService, call: Call) -> View:
+    return {
+        "process": os.getpid(),
+        "term": service.journal.term,
+        "folder": str(service.folder),
+        "executor": service.executor.executor.name,
+        "turns": service.turns,
+        "now_s": service.now_s(),
+    }
+
+
+VIEWS: dict[str, Callable[[JobsService, Call], View]] = {
+    "jobs": _jobs,
+    "job": lambda service, call: job_view(service, service.state.known_job(_text(call, "job"))),
+    "logs": _logs,
+    "nodes": _nodes,
+    "top": lambda service, call: cluster_view(service),
+    "status": _status,
+}

@@ -1,0 +1,73 @@
+"""Submitting from a file or from Python: names in `after` become jobs, keys make a repetition harmless."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from steelyard.jobs.client import JobsClient
+from steelyard.jobs.specification import command_of, from_table, read_jobs
+
+
+def submit_file(client: JobsClient, path: Path, key: str = "") -> dict[str, str]:
+    """Submit the jobs of a file in order; name → job. With a key, each job's is KEY/NUMBER."""
+    known: dict[str, str] = {}
+    wanted = read_jobs(path)
+    for number, specification in enumerate(wanted):
+        after = tuple(known.get(each, each) for each in specification.after)
+        own_key = f"{key}/{number}" if key and len(wanted) > 1 else key
+        name = specification.name if specification.name not in known else f"{specification.name}-{number}"
+        known[name] = client.submit(replace(specification, after=after), own_key)
+    return known
+
+
+@dataclass(frozen=True, slots=True)
+class SubmittedJob:
+    """A job that the service accepted."""
+
+    job_id: str
+    client: JobsClient
+
+    @property
+    def state(self) -> str:
+        """Now: queued, running, done and so on."""
+        return str(self.client.ask("job", job=self.job_id)["state"])
+
+    def wait(self, timeout_s: float | None = None) -> str:
+        """Wait for its end; its final state. Raises TimeoutError."""
+        return self.client.wait(self.job_id, timeout_s)
+
+    def cancel(self) -> None:
+        """Make it leave for good."""
+        self.client.ask("cancel", job=self.job_id)
+
+    def log(self, task: int = 0) -> str:
+        """All that a task has written so far."""
+        text, offset = "", 0
+        while True:
+            answer = self.client.ask("logs", task=f"{self.job_id}.{task}", offset=offset)
+            if not answer["text"]:
+                return text
+            text += answer["text"]
+            offset = answer["offset"]
+
+
+def submit(
+    command: str | Sequence[str],
+    *,
+    state: str | Path | None = None,
+    key: str = "",
+    **options: Any,
+) -> SubmittedJob:
+    """Submit a job; `options` are the keys of a TOML file, `after` may hold submitted jobs.
+
+    key: the same key again is the same job; without one, a call is safe to repeat only by hand.
+    Raises ConfigError for options of no use, NoService when nobody answers.
+    """
+    after = [each.job_id if isinstance(each, SubmittedJob) else each for each in options.pop("after", ())]
+    table = {"command": list(command_of(command)), "after": after, **options}
+    client = JobsClient(Path(state) if state is not None else None)
+    specification = from_table(table, Path.cwd())
+    # An own key for each call, so that a connection that breaks in the middle can be tried again.
+    return SubmittedJob(client.submit(specification, key or uuid.uuid4().hex), client)

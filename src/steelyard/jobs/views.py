@@ -1,0 +1,179 @@
+"""What people are shown of jobs, tasks and nodes: plain values, ready for JSON."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from steelyard.jobs.contract import log_path
+from steelyard.jobs.service import JobsService
+from steelyard.model.job_record import JobRecord, TaskRecord, TaskState
+from steelyard.model.metrics import balance_degree, utilisation
+from steelyard.model.resources import RESOURCE_NAMES
+
+View = dict[str, Any]
+
+# A job is what its liveliest task is.
+_LIVELIEST = (
+    TaskState.RUNNING,
+    TaskState.MOVING,
+    TaskState.STOPPING,
+    TaskState.PLACING,
+    TaskState.QUEUED,
+    TaskState.BACKING_OFF,
+    TaskState.PAUSED,
+    TaskState.FAILED,
+    TaskState.CANCELLED,
+    TaskState.DONE,
+)
+
+
+def job_state(tasks: list[TaskRecord]) -> TaskState:
+    """One word for a whole job."""
+    found = {task.state for task in tasks}
+    return next(state for state in _LIVELIEST if state in found)
+
+
+def job_row(service: JobsService, job: JobRecord) -> View:
+    """One line of `steelyard jobs`."""
+    tasks = service.state.tasks_of(job.job_id)
+    state = job_state(tasks)
+    held = dict.fromkeys(task.node_id for task in tasks if task.node_id)
+    now_s = service.now_s()
+    return {
+        "job": job.job_id,
+        "name": job.specification.name,
+        "user": job.specification.user,
+        "state": str(state),
+        "tasks": len(tasks),
+        "done": sum(task.state is TaskState.DONE for task in tasks),
+        "nodes": list(held),
+        "priority": job.specification.priority,
+        "submitted_wall_s": job.submitted_wall_s,
+        "ran_s": round(max(_ran_s(task, now_s) for task in tasks), 3),
+        "reason": next(task.reason for task in tasks if task.state is state),
+    }
+
+
+def task_view(service: JobsService, task: TaskRecord) -> View:
+    """One task, with why it waits."""
+    wait = service.planning.wait_of(task) if task.state is TaskState.QUEUED else None
+    view: View = {
+        "task": task.task_id,
+        "state": str(task.state),
+        "reason": task.reason,
+        "node": task.node_id,
+        "devices": list(task.seat.devices) if task.seat is not None else [],
+        "target": task.target.node_id if task.target is not None else "",
+        "epoch": task.epoch,
+        "failures": task.failures,
+        "losses": task.losses,
+        "moves": task.moves,
+        "exit_code": task.exit_code,
+        "ran_s": round(_ran_s(task, service.now_s()), 3),
+        "log": str(log_path(service.folder, task)),
+        "reduce": task.is_reduce,
+    }
+    if wait is not None:
+        feasible_in_s = wait.feasible_s - service.now_s() if wait.feasible_s is not None else None
+        view["waits"] = {
+            "why": wait.sentence,
+            "reason": wait.reason,
+            "resource": wait.resource,
+            "missing": wait.missing,
+            "behind": wait.behind,
+            "feasible_in_s": round(max(0.0, feasible_in_s), 1) if feasible_in_s is not None else None,
+        }
+    elif task.state is TaskState.BACKING_OFF:
+        left_s = max(0.0, task.not_before_s - service.now_s())
+        view["waits"] = {"why": f"backs off for another {left_s:.1f} s", "reason": "back-off"}
+    return view
+
+
+def job_view(service: JobsService, job: JobRecord) -> View:
+    """All of `steelyard job ID`."""
+    wanted = job.specification
+    tasks = service.state.tasks_of(job.job_id)
+    return {
+        **job_row(service, job),
+        "command": list(wanted.command),
+        "gang": wanted.gang,
+        "after": list(wanted.after),
+        "backup": wanted.backup_node_id,
+        "demand": {name: getattr(wanted.demand, name) for name in RESOURCE_NAMES},
+        "task_views": [task_view(service, task) for task in tasks[:1000]],
+        "timeline": [
+            {
+                "wall_s": wall_s,
+                "at_s": round(each.at_s, 3),
+                "task": each.task_id,
+                "before": each.before,
+                "after": each.after,
+                "node": each.node_id,
+                "epoch": each.epoch,
+                "reason": each.reason,
+            }
+            for wall_s, each in service.journal.timeline(job.job_id)
+        ],
+    }
+
+
+def node_row(service: JobsService, node_id: str) -> View:
+    """One line of `steelyard nodes`."""
+    report = service.watch.reports[node_id]
+    load = service.watch.loads.get(node_id)
+    decided = service.state.node(node_id)
+    used = load.telemetry.used if load is not None else None
+    state = "lost" if decided.lost else "drained" if decided.cordoned else "spare" if report.spare else "up"
+    return {
+        "node": node_id,
+        "state": state,
+        "reason": decided.lost or decided.cordoned,
+        "labels": dict(report.labels),
+        "tasks": [*service.state.on_node.get(node_id, ())],
+        "capacity": {name: getattr(report.capacity, name) for name in RESOURCE_NAMES},
+        "used": {name: getattr(used, name) for name in RESOURCE_NAMES} if used is not None else {},
+        "reserved": _reserved(service, node_id),
+        "hot": list(load.hot) if load is not None else [],
+        "age_s": round(_age_s(service, node_id), 2),
+    }
+
+
+def _age_s(service: JobsService, node_id: str) -> float:
+    return max(0.0, service.watch.clock() - service.watch.reports[node_id].heard_at_s)
+
+
+def _reserved(service: JobsService, node_id: str) -> Mapping[str, float]:
+    table = service.planning.table
+    if node_id not in table.row_of:
+        return {}
+    row = table.row_of[node_id]
+    return {
+        "cpu_cores": (table.cpu_total[row] - table.cpu_free[row]) / 1000,
+        "memory_bytes": table.memory_total[row] - table.memory_free[row],
+        "gpus": len(table.devices[row]) - table.gpu_free[row] / 1000,
+    }
+
+
+def cluster_view(service: JobsService) -> View:
+    """All of `steelyard top`: nodes, what runs, and the seed's two measures of the CPU load."""
+    nodes = [node_row(service, node_id) for node_id in service.watch.reports]
+    loads = [
+        row["used"]["cpu_cores"] / row["capacity"]["cpu_cores"]
+        for row in nodes
+        if row["used"] and row["state"] != "lost" and row["capacity"]["cpu_cores"]
+    ]
+    states = Counter(str(task.state) for task in service.state.tasks.values())
+    return {
+        "nodes": nodes,
+        "states": dict(states),
+        "utilisation": utilisation(loads),
+        "balance_degree": balance_degree(loads),
+        "running": [
+            task_view(service, service.state.tasks[task_id])
+            for task_id in [*service.state.by_state[TaskState.RUNNING]][:50]
+        ],
+    }
+
+
+def _ran_s(task: TaskRecord, now_s: float) -> float:
+    return task.ran_s + (now_s - task.started_s if task.started_s is not None else 0.0)

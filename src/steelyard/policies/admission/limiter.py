@@ -1,0 +1,210 @@
+"""One limit on one subject (a tenant, or a tenant's use of a model), held over all workers at once.
+
+Requests a minute and tokens a minute are token buckets of one minute's capacity; tokens are reserved on
+admission (prompt and the most the answer may take) and settled when the answer's length is known;
+concurrency is a count. Every worker keeps its own bucket and takes from it what the others' rows say
+they took, so the limit holds over all of them, but for what they admit within `REFRESH_S` of each other.
+A worker that starts takes over the last level that any row tells.
+
+Counts stand in rows, one a worker, written by it alone; a limiter has `ROW_WORDS` words of each, from `at`
+on. Ties: none. Cost: 0.7 µs an admission with its end when nothing is limited, 4 µs with every limit on.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from steelyard.policies.admission.token_bucket import TokenBucket
+
+REQUESTS, TOKENS, RUNNING, REQUEST_LEVEL_MILLI, TOKEN_LEVEL, SEEN_US, REFUSED = range(7)
+ROW_WORDS = 8
+REFRESH_S = 0.001
+MEAN_WEIGHT = 0.1
+
+
+class Words(Protocol):
+    """A row of integers: a list, or a view of shared memory."""
+
+    def __getitem__(self, index: int, /) -> int: ...
+
+    def __setitem__(self, index: int, value: int, /) -> None: ...
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why a request may not start now.
+
+    limited: "requests", "tokens" or "concurrency".
+    limit: the limit that it met.
+    retry_after_s: when it could be met again, if nobody else asks.
+    """
+
+    limited: str
+    limit: float
+    retry_after_s: float
+
+
+class LimitState(msgspec.Struct, frozen=True):
+    """What is left, as OpenAI's rate-limit fields tell it; a limit of 0 is none."""
+
+    request_limit: int
+    requests_left: int
+    requests_reset_s: float
+    token_limit: int
+    tokens_left: int
+    tokens_reset_s: float
+
+
+class Limiter:
+    """A subject's limits as one worker sees them; 0 is no limit."""
+
+    __slots__ = (
+        "_at",
+        "_max_running",
+        "_mean_s",
+        "_next_refresh_s",
+        "_others",
+        "_others_running",
+        "_others_seen",
+        "_own",
+        "_requests",
+        "_tokens",
+        "unlimited",
+    )
+
+    def __init__(
+        self,
+        *,
+        requests_per_min: float = 0,
+        tokens_per_min: float = 0,
+        max_running: int = 0,
+        own: Words,
+        others: Sequence[Words] = (),
+        at: int = 0,
+        now_s: float,
+    ) -> None:
+        self._requests = (
+            TokenBucket(requests_per_min / 60, requests_per_min, now_s) if requests_per_min else None
+        )
+        self._tokens = TokenBucket(tokens_per_min / 60, tokens_per_min, now_s) if tokens_per_min else None
+        self._max_running = max_running
+        self._own = own
+        self._others = others
+        self._at = at
+        self._others_seen = (0, 0)
+        self._others_running = 0
+        self._mean_s = 1.0
+        self._next_refresh_s = now_s
+        self.unlimited = not (requests_per_min or tokens_per_min or max_running)
+        self._take_over(now_s)
+
+    def admit(self, tokens: int, now_s: float) -> Refusal | None:
+        """Charge one request of so many tokens, or say why not. Every admission must be settled."""
+        own, at = self._own, self._at
+        if not self.unlimited:
+            if self._others and now_s >= self._next_refresh_s:
+                self._refresh(now_s)
+            refusal = self._refusal(tokens, now_s)
+            if refusal is not None:
+                own[at + REFUSED] += 1
+                return refusal
+            if self._requests is not None:
+                self._requests.take(1)
+            if self._tokens is not None:
+                self._tokens.take(tokens)
+            self._tell(now_s)
+        own[at + REQUESTS] += 1
+        own[at + TOKENS] += tokens
+        own[at + RUNNING] += 1
+        return None
+
+    def _refusal(self, tokens: int, now_s: float) -> Refusal | None:
+        if self._max_running and self._own[self._at + RUNNING] + self._others_running >= self._max_running:
+            return Refusal("concurrency", self._max_running, self._mean_s / self._max_running)
+        bucket = self._requests
+        if bucket is not None and not bucket.holds(1, now_s):
+            return Refusal("requests", bucket.capacity, bucket.wait_s(1, now_s))
+        bucket = self._tokens
+        if bucket is not None and not bucket.holds(tokens, now_s):
+            return Refusal("tokens", bucket.capacity, bucket.wait_s(tokens, now_s))
+        return None
+
+    def settle(self, reserved: int, used: int, ran_s: float) -> None:
+        """A request ended: give back what it did not use, or take what it used beyond."""
+        own, at = self._own, self._at
+        own[at + RUNNING] = max(0, own[at + RUNNING] - 1)
+        own[at + TOKENS] += used - reserved
+        if self._tokens is not None:
+            self._tokens.take(used - reserved)
+        self._mean_s += MEAN_WEIGHT * (ran_s - self._mean_s)
+
+    def undo(self, reserved: int) -> None:
+        """A request did not start after all, since another limit refused it."""
+        own, at = self._own, self._at
+        own[at + REQUESTS] -= 1
+        own[at + TOKENS] -= reserved
+        own[at + RUNNING] = max(0, own[at + RUNNING] - 1)
+        if self._requests is not None:
+            self._requests.take(-1)
+        if self._tokens is not None:
+            self._tokens.take(-reserved)
+
+    def state(self, now_s: float) -> LimitState:
+        """What is left now."""
+        requests, tokens = self._requests, self._tokens
+        return LimitState(
+            int(requests.capacity) if requests else 0,
+            max(0, int(requests.fill(now_s))) if requests else 0,
+            requests.full_in_s(now_s) if requests else 0.0,
+            int(tokens.capacity) if tokens else 0,
+            max(0, int(tokens.fill(now_s))) if tokens else 0,
+            tokens.full_in_s(now_s) if tokens else 0.0,
+        )
+
+    # --- between workers -----------------------------------------------------------------------
+
+    def _sums(self) -> tuple[int, int]:
+        at, requests, tokens, running = self._at, 0, 0, 0
+        for row in self._others:
+            requests += row[at + REQUESTS]
+            tokens += row[at + TOKENS]
+            running += row[at + RUNNING]
+        self._others_running = running
+        return requests, tokens
+
+    def _refresh(self, now_s: float) -> None:
+        """Take from our buckets what the others took since the last time."""
+        self._next_refresh_s = now_s + REFRESH_S
+        requests, tokens = self._sums()
+        requests_before, tokens_before = self._others_seen
+        self._others_seen = (requests, tokens)
+        if self._requests is not None and requests != requests_before:
+            self._requests.fill(now_s)
+            self._requests.take(requests - requests_before)
+        if self._tokens is not None and tokens != tokens_before:
+            self._tokens.fill(now_s)
+            self._tokens.take(tokens - tokens_before)
+
+    def _tell(self, now_s: float) -> None:
+        """Leave our level where a worker that starts later finds it."""
+        own, at = self._own, self._at
+        if self._requests is not None:
+            own[at + REQUEST_LEVEL_MILLI] = int(self._requests.level * 1000)
+        if self._tokens is not None:
+            own[at + TOKEN_LEVEL] = int(self._tokens.level)
+        own[at + SEEN_US] = int(now_s * 1e6)
+
+    def _take_over(self, now_s: float) -> None:
+        self._others_seen = self._sums()
+        at = self._at
+        last = max((self._own, *self._others), key=lambda row: row[at + SEEN_US])
+        if not last[at + SEEN_US]:
+            return
+        seen_s = min(now_s, last[at + SEEN_US] / 1e6)
+        for bucket, level in (
+            (self._requests, last[at + REQUEST_LEVEL_MILLI] / 1000),
+            (self._tokens, float(last[at + TOKEN_LEVEL])),
+        ):
+            if bucket is not None:
+                bucket.level, bucket.seen_s = min(bucket.capacity, level), seen_s
+                bucket.fill(now_s)

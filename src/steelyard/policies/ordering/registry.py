@@ -1,0 +1,52 @@
+"""All ordering policies by name: a literal dict."""
+
+import difflib
+import math
+from collections.abc import Callable
+
+from steelyard.model.errors import ConfigError
+from steelyard.model.ordering_policy import OrderingPolicy
+from steelyard.policies.ordering.deadline import EarliestDeadline
+from steelyard.policies.ordering.fair_share import FairShare
+from steelyard.policies.ordering.fifo import Fifo
+from steelyard.policies.ordering.learned_index import LearnedIndex
+from steelyard.policies.ordering.least_attained import LeastAttained
+from steelyard.policies.ordering.priority import Priority
+from steelyard.policies.ordering.shortest_predicted import ShortestPredicted
+
+DEFAULT_ORDERING = "priority"
+
+ORDERINGS: dict[str, Callable[[], OrderingPolicy]] = {
+    "fifo": Fifo,
+    "priority": Priority,
+    "strict-priority": lambda: Priority(ageing_s=math.inf),
+    "shortest": ShortestPredicted,
+    "shortest-service": lambda: ShortestPredicted(by_service=True),
+    "shortest-remaining": lambda: ShortestPredicted(preemptive=True),
+    "least-attained": LeastAttained,
+    "learned-index": LearnedIndex,
+    "fair-share": FairShare,
+    "deadline": EarliestDeadline,
+}
+
+ORDERING_SUMMARIES: dict[str, str] = {
+    "fifo": "first in, first out",
+    "priority": "highest priority first, a level being worth an hour of waiting (the default)",
+    "strict-priority": "highest priority first, however long others wait",
+    "shortest": "shortest predicted time first",
+    "shortest-service": "least predicted GPU-seconds first",
+    "shortest-remaining": "least predicted time left first, running jobs are preempted",
+    "least-attained": "fewest GPU-seconds attained first, running jobs are preempted (Tiresias)",
+    "learned-index": "likeliest to end soon by what was learned of its kind, running jobs are preempted",
+    "fair-share": "the tenant of least dominant share first, its past use counting too",
+    "deadline": "earliest deadline first, lost jobs last",
+}
+
+
+def make_ordering(name: str) -> OrderingPolicy:
+    """A fresh policy. Raises ConfigError for a name that none has."""
+    if name in ORDERINGS:
+        return ORDERINGS[name]()
+    nearest = difflib.get_close_matches(name, ORDERINGS, n=1)
+    remedy = f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(sorted(ORDERINGS))}"
+    raise ConfigError(f"unknown ordering {name!r}: {remedy}")

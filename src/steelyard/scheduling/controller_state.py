@@ -1,0 +1,135 @@
+"""All that the controller remembers, with the indices that keep each step cheap.
+
+The records are frozen and are replaced, never changed; this object holds the current ones. It is owned
+by its caller: `controller.step` changes it in place and says what it changed.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from steelyard.model.controller_event import Action
+from steelyard.model.errors import BadRequest
+from steelyard.model.job_record import JobRecord, NodeRecord, TaskRecord, TaskState, Transition
+
+
+@dataclass(slots=True)
+class Changes:
+    """What one step changed and wants done: to be recorded first, then performed."""
+
+    tasks: dict[str, TaskRecord] = field(default_factory=dict)
+    jobs: dict[str, JobRecord] = field(default_factory=dict)
+    nodes: dict[str, NodeRecord] = field(default_factory=dict)
+    transitions: list[Transition] = field(default_factory=list)
+    actions: list[Action] = field(default_factory=list)
+    new_jobs: dict[str, None] = field(default_factory=dict)
+    job_id: str = ""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to record."""
+        return not (self.tasks or self.jobs or self.nodes)
+
+
+class ControllerState:
+    """Jobs, tasks and nodes, by name; tasks also by state, by node and by job."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, JobRecord] = {}
+        self.tasks: dict[str, TaskRecord] = {}
+        self.nodes: dict[str, NodeRecord] = {}
+        self.job_of_key: dict[str, str] = {}
+        self.next_job = 1
+        # Dicts, not sets: their order is that of entry, the same in every process.
+        self.by_state: dict[TaskState, dict[str, None]] = {state: {} for state in TaskState}
+        self.on_node: dict[str, dict[str, None]] = {}
+        self.dependents: dict[str, dict[str, None]] = {}
+        self.open_tasks: dict[str, int] = {}
+
+    @classmethod
+    def of(
+        cls, jobs: Iterable[JobRecord], tasks: Iterable[TaskRecord], nodes: Iterable[NodeRecord]
+    ) -> "ControllerState":
+        """From what a journal holds."""
+        state = cls()
+        for job in jobs:
+            state.put_job(job)
+        for task in tasks:
+            state.put_task(task)
+        for node in nodes:
+            state.nodes[node.node_id] = node
+        return state
+
+    def put_job(self, job: JobRecord) -> None:
+        """Take in a new or changed job."""
+        if job.job_id not in self.jobs:
+            self.next_job = max(self.next_job, int(job.job_id) + 1)
+            if job.key:
+                self.job_of_key[job.key] = job.job_id
+            for other in job.specification.after:
+                self.dependents.setdefault(other, {})[job.job_id] = None
+            self.open_tasks[job.job_id] = 0
+        self.jobs[job.job_id] = job
+
+    def put_task(self, task: TaskRecord) -> None:
+        """Take in a new or changed task."""
+        before = self.tasks.get(task.task_id)
+        if before is not None:
+            if before.state is not task.state:
+                del self.by_state[before.state][task.task_id]
+            if before.holds_a_place and before.seat is not None:
+                self.on_node[before.seat.node_id].pop(task.task_id, None)
+            self.open_tasks[task.job_id] -= not before.is_final
+        self.tasks[task.task_id] = task
+        self.by_state[task.state][task.task_id] = None
+        if task.holds_a_place and task.seat is not None:
+            self.on_node.setdefault(task.seat.node_id, {})[task.task_id] = None
+        self.open_tasks[task.job_id] += not task.is_final
+
+    def tasks_of(self, job_id: str) -> list[TaskRecord]:
+        """A job's tasks in order, the reduce step last."""
+        return [self.tasks[task_id] for task_id in self.jobs[job_id].task_ids()]
+
+    def node(self, node_id: str) -> NodeRecord:
+        """What was decided about a node; nothing yet for one never judged."""
+        return self.nodes.get(node_id) or NodeRecord(node_id=node_id)
+
+    def takes_tasks(self, node_id: str) -> bool:
+        """Whether a node may be given tasks, as far as decisions go."""
+        node = self.node(node_id)
+        return not node.cordoned and not node.lost
+
+    def job_is_done(self, job_id: str) -> bool:
+        """Whether every task of a job is done."""
+        job = self.jobs.get(job_id)
+        return (
+            job is not None
+            and not self.open_tasks[job_id]
+            and all(self.tasks[task_id].state is TaskState.DONE for task_id in job.task_ids())
+        )
+
+    def known_job(self, job_id: str) -> JobRecord:
+        """A job by name. Raises BadRequest."""
+        job = self.jobs.get(job_id)
+        if job is None:
+            raise BadRequest(f"there is no job {job_id!r}: `steelyard jobs` lists them", http_status=404)
+        return job
+
+    def known_task(self, task_id: str) -> TaskRecord:
+        """A task by name; a job's name stands for its only task. Raises BadRequest."""
+        task = self.tasks.get(task_id)
+        if task is not None:
+            return task
+        job = self.known_job(task_id)
+        if job.specification.all_tasks > 1:
+            raise BadRequest(f"job {task_id} has {job.specification.all_tasks} tasks: name one, {task_id}.0")
+        return self.tasks[f"{task_id}.0"]
+
+    def what_blocks(self, task: TaskRecord) -> str:
+        """Why a queued task may not even be planned; "" when it may."""
+        job = self.jobs[task.job_id]
+        for other in job.specification.after:
+            if not self.job_is_done(other):
+                return f"waits for job {other} to be done"
+        if task.is_reduce and self.open_tasks[job.job_id] > 1:
+            return f"waits for the other {self.open_tasks[job.job_id] - 1} tasks of its job"
+        return ""

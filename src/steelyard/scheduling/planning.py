@@ -1,0 +1,216 @@
+"""The planner's view of the controller's state, kept up to date change by change, and its plans as events.
+
+A *unit* is what is planned whole: an array's task or a reduce step by its task's name, a gang by its
+job's. Seats of waiting and running tasks are reserved on the node table; a task that moves has two.
+Cost: one change touches one unit; a round is the planner's.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+
+from steelyard.cluster.node_table import NodeTable
+from steelyard.model.controller_event import Event, MoveOrdered, Placed, Preempted
+from steelyard.model.errors import BadRequest
+from steelyard.model.job import RunningJob
+from steelyard.model.job_record import Seat, TaskRecord, TaskState
+from steelyard.model.node import Node
+from steelyard.model.placement_policy import Placement, Refusal
+from steelyard.scheduling.controller_state import ControllerState
+from steelyard.scheduling.memory import RoundMemory
+from steelyard.scheduling.options import PlanOptions
+from steelyard.scheduling.plan import Plan, Start, Wait
+from steelyard.scheduling.planner import plan
+from steelyard.scheduling.queue import JobQueue
+from steelyard.scheduling.units import NODE_LABEL, TARGET_SUFFIX, claim_of, queued_unit, running_unit, unit_of
+
+
+class Planning:
+    """One controller's planner."""
+
+    def __init__(self, state: ControllerState, options: PlanOptions) -> None:
+        self.options = options
+        self.table = NodeTable()
+        self.queue = JobQueue(options.ordering)
+        self.memory = RoundMemory()
+        self.last = Plan()
+        self._state = state
+        self._running: dict[str, RunningJob] = {}
+        self.follow(state.tasks.values())
+
+    # --- what changed -------------------------------------------------------------------------------------
+
+    def follow(self, tasks: Iterable[TaskRecord]) -> None:
+        """Take in changed tasks."""
+        units: dict[str, None] = {}
+        for task in tasks:
+            self._reserve(task)
+            units[unit_of(self._state, task)] = None
+            job = self._state.jobs[task.job_id]
+            if task.is_final or job.specification.max_parallel or job.specification.reduce_command:
+                units |= dict.fromkeys(self._neighbours(task))
+        for unit in units:
+            self._refresh(unit)
+
+    def _neighbours(self, task: TaskRecord) -> Iterable[str]:
+        """Units whose turn may have come by this change: of its own job, and of jobs that wait for it."""
+        state = self._state
+        job_ids = [task.job_id] if state.jobs[task.job_id].specification.max_parallel else []
+        if not state.open_tasks[task.job_id]:
+            job_ids += state.dependents.get(task.job_id, ())
+        for job_id in job_ids:
+            for each in state.tasks_of(job_id):
+                if each.state is TaskState.QUEUED:
+                    yield unit_of(state, each)
+        if state.jobs[task.job_id].specification.reduce_command and state.open_tasks[task.job_id] <= 1:
+            yield state.jobs[task.job_id].task_ids()[-1]
+
+    def _refresh(self, unit: str) -> None:
+        """Put a unit where it belongs: into the queue, among what runs, or nowhere."""
+        if unit in self.queue:
+            self.queue.remove(unit)
+        self._running.pop(unit, None)
+        queued = queued_unit(self._state, unit, self.table)
+        if queued is not None:
+            self.queue.add(queued)
+            return
+        running = running_unit(self._state, unit, self.table)
+        if running is not None:
+            self._running[unit] = running
+
+    def _reserve(self, task: TaskRecord) -> None:
+        """Hold exactly the seats that the task has."""
+        seats = {task.task_id: task.seat, task.task_id + TARGET_SUFFIX: task.target}
+        missing: dict[str, Seat] = {}
+        # Give back before taking: a task that moved in takes what was held for it as its target.
+        for name, seat in seats.items():
+            held = self.table.reservations.get(name)
+            if held is not None and (seat is None or (held.node_id, held.devices) != _place(seat)):
+                self.table.release(name)
+                held = None
+            if held is None and seat is not None and seat.node_id in self.table.row_of:
+                missing[name] = seat
+        for name, seat in missing.items():
+            claim = claim_of(self._state, task, self.table, name.removeprefix(task.task_id))
+            # It may not fit when the node shrank since. It runs on; that nothing is free there is true.
+            with suppress(ValueError):
+                self.table.reserve(Placement(seat.node_id, seat.devices, 0.0, "held"), claim)
+
+    # --- nodes --------------------------------------------------------------------------------------------
+
+    def know_nodes(self, nodes: Sequence[Node]) -> None:
+        """Take in the nodes that there are; a changed capacity makes a node a new one."""
+        table, changed = self.table, False
+        wanted = {node.node_id: _labelled(node) for node in nodes}
+        for node_id in [*table.row_of]:
+            if wanted.get(node_id) != table.nodes[table.row_of[node_id]]:
+                table.remove(node_id)
+                changed = True
+        for node_id, node in wanted.items():
+            if node_id not in table.row_of:
+                table.add(node)
+                changed = True
+        if changed:
+            self.follow([task for task in self._state.tasks.values() if not task.is_final])
+        self.judge_nodes()
+
+    def judge_nodes(self) -> None:
+        """Take in which nodes may be given tasks."""
+        table = self.table
+        for node_id, row in table.row_of.items():
+            decided = self._state.node(node_id)
+            reason = "lost" if decided.lost else decided.cordoned
+            if table.usable[row] == bool(reason):
+                table.set_usable(node_id, not reason, reason)
+
+    def measure(self, node_id: str, used_fractions: Mapping[str, float]) -> None:
+        """Take in a node's measured load."""
+        if node_id in self.table.row_of:
+            self.table.measure(node_id, used_fractions)
+
+    # --- rounds -------------------------------------------------------------------------------------------
+
+    def round(self, now_s: float) -> list[Event]:
+        """What to do now, as events for the controller."""
+        if not self.table.row_of:
+            return []
+        self.last = plan(self.queue, self._running.values(), self.table, self.options, now_s, self.memory)
+        events: list[Event] = [
+            Preempted(task_ids=tuple(self._running[each.job_id].placements), reason=each.reason)
+            for each in self.last.preemptions
+            if each.job_id in self._running
+        ]
+        events += [self._placed(start) for start in self._fitting(self.last.starts.values())]
+        events += [
+            MoveOrdered(
+                task_id=move.task_id, target=Seat(move.to.node_id, move.to.devices), reason=move.reason
+            )
+            for move in self.last.moves
+        ]
+        return events
+
+    def _fitting(self, starts: Iterable[Start]) -> list[Start]:
+        """Those for which there is room now; the others wait for somebody to leave and are planned again.
+
+        Not only those with `after`: a later start may sit in what the victims of an earlier one leave.
+        """
+        mark = self.table.begin_trial()
+        fitting = []
+        for start in starts:
+            claims = {claim.task_id: claim for claim in self.queue.jobs[start.job_id].claims}
+            before = self.table.begin_trial()
+            try:
+                for name, place in start.placements.items():
+                    self.table.reserve(place, claims[name])
+            except ValueError:
+                self.table.roll_back(before)
+            else:
+                self.table.accept()
+                fitting.append(start)
+        self.table.roll_back(mark)
+        return fitting
+
+    def _placed(self, start: Start) -> Placed:
+        first = next(iter(start.placements))
+        return Placed(
+            job_id=self._state.tasks[first].job_id,
+            seats={name: Seat(place.node_id, place.devices) for name, place in start.placements.items()},
+            why={name: _sentence(place, start.backfilled) for name, place in start.placements.items()},
+        )
+
+    def seat_on(self, task: TaskRecord, node_id: str, now_s: float) -> Seat:
+        """A seat for a task on a given node. Raises BadRequest when there is none."""
+        if node_id not in self.table.row_of:
+            known = ", ".join(sorted(self.table.row_of))
+            raise BadRequest(f"there is no node {node_id!r}: known are {known}", http_status=404)
+        claim = claim_of(self._state, task, self.table, TARGET_SUFFIX, only_node_id=node_id)
+        found = self.options.placement.place(claim, self.table, now_s)
+        if isinstance(found, Refusal):
+            raise BadRequest(f"task {task.task_id} cannot go to {node_id}: {found.sentence}", http_status=409)
+        return Seat(found.node_id, found.devices)
+
+    def wait_of(self, task: TaskRecord) -> Wait | None:
+        """Why a queued task waits, by the last round; None for one that does not."""
+        blocked = self._state.what_blocks(task)
+        if blocked:
+            return Wait(reason="dependency", sentence=blocked)
+        unit = unit_of(self._state, task)
+        return self.last.wait_of(unit) if unit in self.queue else None
+
+
+def _place(seat: Seat) -> tuple[str, tuple[int, ...]]:
+    return seat.node_id, seat.devices
+
+
+def _labelled(node: Node) -> Node:
+    return Node(
+        node_id=node.node_id,
+        capacity=node.capacity,
+        labels={**node.labels, NODE_LABEL: node.node_id},
+        spare=node.spare,
+    )
+
+
+def _sentence(place: Placement, backfilled: bool) -> str:
+    rest = "".join(f", {node_id} {score + 0.0:.3g}" for node_id, score in place.alternatives[:4])
+    early = "; ahead of the first in the queue, without delaying it" if backfilled else ""
+    return f"placed on {place.node_id} by {place.reason} (score {place.score + 0.0:.3g}{rest}){early}"

@@ -1,0 +1,254 @@
+"""Strict HTTP towards clients: what is refused, what is served, and what travels on to an engine."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.end_to_end.fault_fleet import FaultFleet, pool
+from tests.end_to_end.strict_vectors import REFUSED, SERVED
+from tests.harness.chaos_engine import GOOD_BODY, JSON_HEAD, Received, chaos_engines, good, says
+from tests.harness.processes import configured_gateway
+from tests.harness.raw_client import Answer, ask, connected, post, read_answer
+
+SMUGGLED = b"GET /one/smuggled HTTP/1.1\r\nHost: h\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def fleet(faults: FaultFleet) -> Iterator[FaultFleet]:
+    """The engines stay calm: only requests are strange here."""
+    faults.calm()
+    yield faults
+    faults.calm()
+
+
+def wire(text: str) -> bytes:
+    return text.replace("@", "\r\n").replace("\ue000", "@").encode("latin-1")
+
+
+def exchange(fleet: FaultFleet, data: bytes) -> tuple[list[Answer], bool]:
+    """(the answers to some bytes, whether the gateway closed the connection of itself)."""
+    answers: list[Answer] = []
+    with connected(fleet.url, timeout_s=1.5) as stream:
+        try:
+            stream.sendall(data)
+        except ConnectionError:
+            pass
+        ahead = b""
+        while True:
+            try:
+                answer = read_answer(stream, ahead)
+            except TimeoutError:
+                return answers, False
+            if not answer.status:
+                return answers, True
+            answers.append(answer)
+            ahead = answer.rest
+
+
+@pytest.mark.parametrize(("text", "statuses"), REFUSED.values(), ids=REFUSED)
+def test_what_two_readers_could_read_differently_is_refused(
+    fleet: FaultFleet, text: str, statuses: tuple[int, ...]
+) -> None:
+    fleet.calm()
+    answers, closed = exchange(fleet, wire(text) + SMUGGLED)
+    assert closed
+    assert len(answers) == 1
+    assert answers[0].status in statuses
+    assert answers[0].whole
+    assert answers[0].value("connection") == "close"
+    assert fleet.one.requests == []
+
+
+@pytest.mark.parametrize("text", SERVED.values(), ids=SERVED)
+def test_what_the_standard_allows_is_served(fleet: FaultFleet, text: str) -> None:
+    fleet.calm()
+    with connected(fleet.url) as stream:
+        stream.sendall(wire(text))
+        answer = read_answer(stream)
+        assert (answer.status, answer.body, answer.whole) == (200, GOOD_BODY, True)
+        # The connection stays usable, and the next request begins where this one ended.
+        stream.sendall(post("/one/next"))
+        assert read_answer(stream).status == 200
+    first, second = fleet.one.requests
+    assert second.path == b"/one/next"
+    assert first.path.startswith(b"/one/")
+    assert b"\n" not in first.head.replace(b"\r\n", b"")
+
+
+@pytest.mark.parametrize("text", [text for name, text in SERVED.items() if "body" not in name], ids=str)
+def test_it_makes_no_difference_how_a_request_is_cut_into_pieces(fleet: FaultFleet, text: str) -> None:
+    fleet.calm()
+    if len(text) > 300:
+        pytest.skip("long ones take long byte by byte")
+    whole = ask(fleet.url, wire(text))
+    with connected(fleet.url) as stream:
+        for byte in wire(text):
+            stream.sendall(bytes([byte]))
+        answer = read_answer(stream)
+    assert (answer.status, answer.body) == (whole.status, whole.body)
+    first, second = fleet.one.requests
+    assert strip_ids(first) == strip_ids(second)
+
+
+def strip_ids(request: Received) -> tuple[bytes, bytes]:
+    return re.sub(rb"(?i)x-request-id: [^\r]*", b"", request.head), request.body
+
+
+def test_an_old_client_is_served_and_its_connection_closed(fleet: FaultFleet) -> None:
+    answers, closed = exchange(fleet, b"GET /one/x HTTP/1.0\r\n\r\n")
+    assert closed
+    assert (answers[0].status, answers[0].body) == (200, GOOD_BODY)
+    with connected(fleet.url) as stream:
+        for _ in range(2):
+            stream.sendall(b"GET /one/x HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+            answer = read_answer(stream)
+            assert (answer.status, answer.value("transfer-encoding")) == (200, None)
+            if (answer.value("connection") or "").lower() != "keep-alive":
+                break
+
+
+def test_an_old_client_gets_a_streams_payload_without_chunks(fleet: FaultFleet) -> None:
+    fleet.one.behaviour = says(
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"6\r\nhello \r\n5\r\nworld\r\n0\r\n\r\n",
+        stays=True,
+    )
+    answers, closed = exchange(fleet, b"GET /one/x HTTP/1.0\r\n\r\n")
+    assert closed
+    assert (answers[0].body, answers[0].value("transfer-encoding")) == (b"hello world", None)
+    fleet.calm()
+
+
+def test_head_has_the_head_of_get_and_no_body(fleet: FaultFleet) -> None:
+    length = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\nX-A: b\r\n\r\n"
+    fleet.one.behaviour = says(length, stays=True)
+    with connected(fleet.url) as stream:
+        stream.sendall(b"HEAD /one/x HTTP/1.1\r\nHost: h\r\n\r\n")
+        answer = read_answer(stream, head_request=True)
+        assert (answer.status, answer.value("content-length"), answer.rest) == (200, "100", b"")
+        fleet.one.behaviour = good
+        stream.sendall(post("/one/x"))
+        assert read_answer(stream).body == GOOD_BODY
+    fleet.calm()
+
+
+def test_pipelined_requests_are_answered_in_order_and_whole(fleet: FaultFleet) -> None:
+    def echo(client: object, request: Received) -> bool:
+        body = request.path
+        client.sendall(b"%bContent-Length: %d\r\n\r\n%b" % (JSON_HEAD, len(body), body))  # type: ignore[attr-defined]
+        return True
+
+    fleet.one.behaviour = echo
+    data = b"".join(b"GET /one/%d HTTP/1.1\r\nHost: h\r\n\r\n" % number for number in range(20))
+    with connected(fleet.url) as stream:
+        stream.sendall(data + b"GET /one/last HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        ahead, bodies = b"", []
+        for _ in range(21):
+            answer = read_answer(stream, ahead)
+            ahead = answer.rest
+            bodies.append(answer.body)
+        assert stream.recv(1) == b""
+    assert bodies == [b"/one/%d" % number for number in range(20)] + [b"/one/last"]
+    fleet.calm()
+
+
+HOP = [
+    "Connection: x-hop, close",
+    "X-Hop: secret",
+    "Keep-Alive: timeout=5",
+    "Proxy-Connection: keep-alive",
+    "Proxy-Authorization: Basic eA==",
+    "TE: trailers",
+    "Trailer: X-T",
+    "Upgrade: h2c",
+]
+
+
+def test_what_belongs_to_one_hop_stays_on_it(fleet: FaultFleet) -> None:
+    fleet.calm()
+    fields = "".join(f"{field}\r\n" for field in HOP)
+    assert (
+        ask(fleet.url, f"GET /one/x HTTP/1.1\r\nHost: h\r\n{fields}X-Stays: 1\r\n\r\n".encode()).status == 200
+    )
+    (request,) = fleet.one.requests
+    for name in (
+        "x-hop",
+        "keep-alive",
+        "proxy-connection",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "upgrade",
+    ):
+        assert request.values(name) == [], name
+    assert request.values("x-stays") == ["1"]
+
+
+def test_the_engines_own_hop_fields_stay_there(fleet: FaultFleet) -> None:
+    fleet.one.behaviour = says(
+        b"HTTP/1.1 200 OK\r\nConnection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\n"
+        b"Proxy-Authenticate: Basic\r\nUpgrade: h2c\r\nTrailer: X-T\r\nX-Stays: 1\r\n"
+        b"Content-Length: 2\r\n\r\nok",
+        stays=True,
+    )
+    answer = ask(fleet.url, post("/one/x"))
+    for name in ("x-hop", "keep-alive", "proxy-authenticate", "upgrade", "trailer"):
+        assert answer.value(name) is None, name
+    assert (answer.value("x-stays"), answer.body) == ("1", b"ok")
+    fleet.calm()
+
+
+def test_a_connection_field_cannot_remove_what_the_gateway_adds(fleet: FaultFleet) -> None:
+    fleet.calm()
+    named = "Connection: X-Forwarded-For, X-Request-Id, Host, Content-Length"
+    assert ask(fleet.url, post("/one/x", b"{}", named)).status in (200, 400)
+    for request in fleet.one.requests:
+        assert request.values("x-forwarded-for") == ["127.0.0.1"]
+        assert len(request.values("host")) == len(request.values("x-request-id")) == 1
+        assert request.values("content-length") == ["2"]
+
+
+def test_what_a_stranger_says_of_where_it_came_from_is_not_believed(fleet: FaultFleet) -> None:
+    fleet.calm()
+    lies = (
+        "X-Forwarded-For: 10.0.0.1",
+        "X-Forwarded-Proto: https",
+        "X-Forwarded-Host: evil",
+        "X-Real-IP: 10.0.0.1",
+        "Forwarded: for=10.0.0.1",
+    )
+    assert ask(fleet.url, post("/one/x", b"{}", *lies)).status == 200
+    (request,) = fleet.one.requests
+    assert request.values("x-forwarded-for") == ["127.0.0.1"]
+    assert request.values("forwarded") == ["for=127.0.0.1;proto=http"]
+    assert b"10.0.0.1" not in request.head
+    assert b"evil" not in request.head
+
+
+def test_a_proxy_that_the_operator_named_is_believed(tmp_path: Path) -> None:
+    with (
+        chaos_engines(good) as (engine,),
+        configured_gateway(
+            tmp_path, 'workers = 1\ntrusted_proxies = ["127.0.0.0/8"]\n' + pool("one", engine.url)
+        ) as front,
+    ):
+        said = ("X-Forwarded-For: 10.0.0.1", "X-Forwarded-Proto: https", "Forwarded: for=10.0.0.1")
+        assert ask(front.addresses["gateway"], post("/one/x", b"{}", *said)).status == 200
+        (request,) = engine.requests
+        assert request.values("x-forwarded-for") == ["10.0.0.1, 127.0.0.1"]
+        assert request.values("x-forwarded-proto") == ["https"]
+        assert request.values("forwarded") == ["for=10.0.0.1, for=127.0.0.1;proto=http"]
+
+
+def test_an_engines_trailers_are_dropped(fleet: FaultFleet) -> None:
+    fleet.one.behaviour = says(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n"
+        b"2\r\nok\r\n0\r\nX-T: 1\r\n\r\n",
+        stays=True,
+    )
+    with connected(fleet.url) as stream:
+        stream.sendall(post("/one/x"))
+        answer = read_answer(stream)
+        assert (answer.body, answer.whole, answer.rest) == (b"ok", True, b"")
+    fleet.calm()

@@ -1,0 +1,93 @@
+"""The admin port: who may do what, and what is refused before anything is done."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from steelyard.config.access import AdminOptions
+from steelyard.gateway import answers
+from steelyard.gateway.admin import AdminRequest, AdminServer
+from steelyard.model.errors import ConfigError
+from steelyard.runtime.listeners import listen
+
+
+def answered(request: str, options: AdminOptions | None = None) -> tuple[int, list[str]]:
+    """(status, who was let in) for one request; PORT stands for the port."""
+    let_in: list[str] = []
+
+    async def handle(asked: AdminRequest) -> bytes:
+        let_in.append(asked.who)
+        return answers.answer(200, b"{}")
+
+    async def ask() -> bytes:
+        server = AdminServer(handle, options or AdminOptions())
+        (listener,) = listen("127.0.0.1", 0, 1)
+        port = listener.getsockname()[1]
+        await server.start(listener)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        head = request.replace("PORT", str(port)).replace("\n", "\r\n")
+        writer.write(head.encode() + b"Connection: close\r\n\r\n")
+        said = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+        server.close()
+        return said
+
+    return int(asyncio.run(ask()).split()[1]), let_in
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:PORT", "localhost:PORT", "127.0.0.1", "[::1]:PORT", "LOCALHOST"])
+def test_its_own_names_are_answered(host: str) -> None:
+    assert answered(f"GET /healthz HTTP/1.1\nHost: {host}\n") == (200, ["127.0.0.1"])
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.test", "127.0.0.1.evil.test", "127.evil.test", "localhost.evil.test:PORT", "10.0.0.1"],
+)
+def test_a_name_that_leads_here_by_another_way_is_not(host: str) -> None:
+    assert answered(f"POST /drain HTTP/1.1\nHost: {host}\n") == (403, [])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Origin: http://evil.test",
+        "Origin: null",
+        "Origin: http://localhost:1",
+        "Origin: https://localhost:PORT",
+        "Sec-Fetch-Site: cross-site",
+        "Sec-Fetch-Site: same-site",
+    ],
+)
+def test_a_page_of_another_origin_can_do_nothing(line: str) -> None:
+    assert answered(f"POST /drain HTTP/1.1\nHost: localhost:PORT\n{line}\n") == (403, [])
+
+
+def test_its_own_page_can() -> None:
+    lines = "Origin: http://localhost:PORT\nSec-Fetch-Site: same-origin\n"
+    assert answered(f"POST /drain HTTP/1.1\nHost: localhost:PORT\n{lines}")[0] == 200
+
+
+def test_with_a_key_every_request_must_show_it(tmp_path: Path) -> None:
+    path = tmp_path / "admin.key"
+    path.write_text("secret\n")
+    path.chmod(0o600)
+    options = AdminOptions(key_file=str(path))
+    begin = "GET /metrics HTTP/1.1\nHost: localhost\n"
+    assert answered(begin, options) == (401, [])
+    assert answered(begin + "Authorization: Bearer wrong\n", options) == (401, [])
+    assert answered(begin + "Authorization: Basic secret\n", options) == (401, [])
+    assert answered(begin + "Authorization: bearer secret\n", options)[0] == 200
+    path.chmod(0o644)
+    with pytest.raises(ConfigError, match="chmod 600"):
+        AdminServer(lambda _: asyncio.sleep(0, b""), options)
+
+
+def test_a_name_that_was_configured_is_answered() -> None:
+    assert answered("GET / HTTP/1.1\nHost: Gateway.Test\n", AdminOptions(names=("gateway.test",)))[0] == 200
+
+
+def test_large_bodies_are_refused() -> None:
+    assert answered("POST /reload HTTP/1.1\nHost: localhost\nContent-Length: 70000\n") == (413, [])
+    assert answered("POST /reload HTTP/1.1\nHost: localhost\nTransfer-Encoding: chunked\n") == (413, [])

@@ -63,8 +63,8 @@ class StreamKeeper:
         held = self._splitter.pending
         try:
             events = self._splitter.feed(payload)
-        except EventTooLong as error:
-            raise StreamBroken(str(error), b"") from None
+        except EventTooLong as too_long:
+            raise StreamBroken(str(too_long), b"") from None
         if self._splicer is not None:
             return self._splice(events, self._splicer)
         so_far = self.so_far
@@ -74,8 +74,8 @@ class StreamKeeper:
                 continue
             try:
                 so_far.observe(data)
-            except MalformedEvent as error:
-                raise StreamBroken(str(error), _written(events[:at])) from None
+            except MalformedEvent as malformed:
+                raise StreamBroken(str(malformed), _written(events[:at])) from None
             if so_far.failed:
                 raise StreamBroken(f"the engine reports {so_far.failed}", _written(events[:at]))
         if held or self._splitter.pending or b"\r" in payload:

@@ -73,18 +73,22 @@ PHILLY = (
     Setting("shortest-service", "true", "none"),
     Setting("shortest-service", "learned", "none"),
     Setting("shortest-service", "learned", "greedy"),
+    Setting("learned-index", "none", "easy"),
     Setting("learned-index", "learned", "easy"),
     Setting("learned-index", "none", "greedy"),
     Setting("least-attained", "none", "greedy"),
 )
+TICKS = RunCosts(checkpoint_s=1, restart_s=1, tick_s=5)
 CHRONUS = (
+    Setting("deadline-preemptive", "true", "greedy", TICKS, 15),
+    Setting("deadline-preemptive", "learned", "greedy", TICKS, 15),
     Setting("deadline", "true", "greedy"),
     Setting("deadline", "learned", "greedy"),
     Setting("fifo", "none", "none"),
     Setting("fifo", "none", "greedy"),
     Setting("shortest-service", "true", "greedy"),
     Setting("shortest-service", "learned", "greedy"),
-    Setting("least-attained", "none", "greedy", RunCosts(checkpoint_s=1, restart_s=1, tick_s=5), 15),
+    Setting("least-attained", "none", "greedy", TICKS, 15),
     Setting("fair-share", "none", "greedy"),
     Setting("priority", "none", "greedy"),
 )

@@ -1,17 +1,18 @@
 """Microseconds a pick, for each policy at 10, 100 and 1,000 replicas: `python -m benchmarks.picks`.
 
 Method: 2,000 picks of requests of 1,024 prompt tokens in four blocks and a key each, over a fleet with
-random load; median of five rounds; one process. Policies marked * must look at all replicas.
+random load; median of five rounds of process time. Policies marked * must look at all replicas. The last row
+is the default for prompts that are shorter than a block.
 """
 
 from random import Random
 from statistics import median
-from time import perf_counter
+from time import process_time
 
 from benchmarks.machine import describe
 from steelyard.model.fleet import Eligible, Fleet
 from steelyard.model.request import Request
-from steelyard.policies.routing.registry import POLICIES
+from steelyard.policies.routing.registry import DEFAULT_POLICY, POLICIES
 
 SIZES = (10, 100, 1_000)
 LOOK_AT_ALL = {
@@ -26,6 +27,8 @@ LOOK_AT_ALL = {
     "sglang-cache-aware",
     "aibrix-prefix-cache",
     "inference-extension",
+    "production-stack-prefix",
+    "preble-e2",
 }
 PICKS = 2_000
 
@@ -44,7 +47,7 @@ def _fleet(size: int, rng: Random) -> Fleet:
     )
 
 
-def microseconds(name: str, size: int) -> float:
+def microseconds(name: str, size: int, blocks: int = 4) -> float:
     """Median time of one pick."""
     rng = Random(1)
     fleet, eligible = _fleet(size, rng), Eligible.of(range(size))
@@ -52,7 +55,7 @@ def microseconds(name: str, size: int) -> float:
     requests = [
         Request(
             prompt_tokens=1024,
-            prefix_hashes=tuple(rng.getrandbits(64) for _ in range(4)),
+            prefix_hashes=tuple(rng.getrandbits(64) for _ in range(blocks)),
             affinity_key=f"k{n}",
         )
         for n in range(PICKS)
@@ -60,10 +63,10 @@ def microseconds(name: str, size: int) -> float:
     policy.pick(requests[0], eligible, fleet, 0.0)
     rounds = []
     for _ in range(5):
-        start = perf_counter()
+        start = process_time()
         for request in requests:
             policy.pick(request, eligible, fleet, 0.0)
-        rounds.append((perf_counter() - start) / PICKS * 1e6)
+        rounds.append((process_time() - start) / PICKS * 1e6)
     return median(rounds)
 
 
@@ -77,6 +80,8 @@ def run() -> str:
     for name in POLICIES:
         cells = " | ".join(f"{microseconds(name, size):.1f}" for size in SIZES)
         rows.append(f"| {name}{'*' if name in LOOK_AT_ALL else ''} | {cells} |")
+    cells = " | ".join(f"{microseconds(DEFAULT_POLICY, size, blocks=0):.1f}" for size in SIZES)
+    rows.append(f"| {DEFAULT_POLICY}, no block | {cells} |")
     return "\n".join(rows) + "\n"
 
 

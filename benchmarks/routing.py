@@ -1,7 +1,8 @@
 """Routing policies in the simulator: `python -m benchmarks.routing`.
 
 Every policy is run on every case with several seeds; the page shows medians over seeds and, for the share in
-SLO, the least and the most. All requests count, refused ones as misses.
+SLO, the least and the most. All requests count, refused ones as misses. `--quick` runs the closest policies
+only, with two seeds.
 """
 
 import random
@@ -44,9 +45,10 @@ MIXED = (PROFILES["llama2-70b-h100x8"], PROFILES["llama2-70b-a100x4"]) * 4
 # Without weights and keys these are least requests, round robin or random again.
 SAME = {"weighted-least-requests", "weighted-round-robin", "hash-ring", "sticky-session"}
 NAMES = tuple(name for name in (*POLICIES, ORACLE) if name not in SAME)
-# Policies that know no prefixes, or nothing else, are far behind: two seeds show it.
-FEW_SEEDS = {"random", "round-robin", "least-requests", "two-choices", "least-tokens", "peak-ewma",
-             "production-stack-prefix", "prefix-hash"}  # fmt: skip
+# The closest are run with all seeds; the others are further off than seeds are apart.
+ALL_SEEDS = {DEFAULT_POLICY, "dynamo-cost", "lmetric", "inference-extension"}
+ONE_SEED = {"random", "round-robin", "least-requests", "two-choices", "least-tokens", "peak-ewma",
+            "production-stack-prefix", "prefix-hash"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -130,14 +132,17 @@ def row(reports: list[SimulationReport]) -> tuple[float, str]:
     return statistics.median(shares), "| " + " | ".join(cells) + " |"
 
 
-def seeds_of(name: str) -> range:
+def seeds_of(name: str, *, quick: bool) -> range:
     """The seeds a policy is run with."""
-    return SEEDS[:2] if name in FEW_SEEDS else SEEDS
+    if quick:
+        return SEEDS[:2] if name in ALL_SEEDS | {ORACLE} else SEEDS[:0]
+    return SEEDS if name in ALL_SEEDS else SEEDS[: 1 if name in ONE_SEED else 2]
 
 
-def section(case: Case) -> str:
+def section(case: Case, *, quick: bool) -> str:
     """One case's table."""
-    rows = [row([simulated(name, case, seed) for seed in seeds_of(name)]) for name in NAMES]
+    seeds = {name: seeds_of(name, quick=quick) for name in NAMES}
+    rows = [row([simulated(name, case, seed) for seed in seeds[name]]) for name in NAMES if seeds[name]]
     count = len(case.requests(SEEDS[0]))
     engines = ", ".join(dict.fromkeys(engine.name for engine in case.engines))
     titles = ("policy", "in SLO", "TTFT p50, s", "p90, s", "p99, s", "TPOT p50, ms", "p90, ms", "cached")
@@ -154,25 +159,31 @@ def section(case: Case) -> str:
     return "\n".join(lines) + "\n"
 
 
-def run() -> str:
+def run(*, quick: bool = False) -> str:
     """The page, written to its file as it grows. Raises SystemExit without the traces."""
     folder = data_folder()
     if folder is None:
         sys.exit("needs public traces: set STEELYARD_DATA to their folder")
+    others = ", ".join(sorted(ONE_SEED))
+    seeds = (
+        f"medians of {len(SEEDS)} seeds for {', '.join(sorted(ALL_SEEDS))}, one seed for {others}, else two"
+    )
+    if quick:
+        seeds = "medians of two seeds, only the closest policies (`--quick`)"
     page = f"""# Routing policies, simulated
 
 {describe()}. In SLO: first token within {OBJECTIVE.ttft_s:g} s and {OBJECTIVE.tpot_s * 1e3:g} ms a token;
-medians of {len(SEEDS)} seeds (two for {", ".join(sorted(FEW_SEEDS))}),
+{seeds};
 least and most in brackets; best first. Policies of other systems are re-implementations over the same
 estimates, and what they believe to be cached is not counted as queued for them either: see their files for
 what differs. *oracle* sees the replicas' true caches, queues and speeds. Made by
 `python -m benchmarks.routing`.
 """
     for case in cases(folder):
-        page += section(case)
+        page += section(case, quick=quick)
         RESULTS.write_text(page, encoding="utf-8")
     return page
 
 
 if __name__ == "__main__":
-    print(run(), end="")
+    print(run(quick="--quick" in sys.argv), end="")

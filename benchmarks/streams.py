@@ -9,8 +9,8 @@ from time import process_time
 import msgspec
 
 from steelyard.routing.stream_keeper import StreamKeeper
+from steelyard.wire.answer_so_far import AnswerSoFar
 from steelyard.wire.sse import SseSplitter, event, event_data
-from steelyard.wire.stream_events import AnswerSoFar
 
 EVENTS = 20_000
 

@@ -13,4 +13,6 @@ stream   128 connections, 2 streams each of 202 events, one event a stream every
          steps its streams together as an engine's batch does: CPU a stream. A proxy that cannot keep up shows
          a busy core, and is served fewer and larger reads than the others.
 idle     4,000 streams that had their first event and wait: memory each, errors.
+replace  the worker process is killed with SIGKILL: until a new connection is answered. Only proxies whose
+         parent starts another worker.
 """

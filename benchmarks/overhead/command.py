@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from benchmarks.machine import describe
-from benchmarks.overhead import request, stream
+from benchmarks.overhead import replace, request, stream
 from benchmarks.overhead.backends import COUNT, start_events, start_static
 from benchmarks.overhead.page import document
 from benchmarks.overhead.processes import ended, free_port, wait_for
@@ -26,6 +26,7 @@ SCENARIOS: dict[str, tuple[Callable[[Path, list[int]], subprocess.Popen[bytes]],
     "request": (start_static, request.measure),
     "stream": (partial(start_events, stream.engine_command(idle=False)), stream.measure_streams),
     "idle": (partial(start_events, stream.engine_command(idle=True)), stream.measure_idle),
+    "replace": (start_static, replace.measure),
 }
 SETTLE_S = 2.0
 
@@ -33,6 +34,8 @@ SETTLE_S = 2.0
 def run_scenario(scenario: str, names: list[str], settings: Settings) -> dict[str, list[Figures]]:
     """Start engines and proxies, and measure."""
     start_engines, measure = SCENARIOS[scenario]
+    if scenario == "replace":
+        names = [name for name in names if PROXIES[name].replaces_workers]
     started: list[subprocess.Popen[bytes]] = []
     with tempfile.TemporaryDirectory() as name, ended(started):
         folder = Path(name)

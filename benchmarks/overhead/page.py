@@ -32,6 +32,7 @@ COLUMNS: dict[str, list[tuple[str, str, str]]] = {
         ("memory, MB", "memory_mb", ".0f"),
         ("grown, KiB a stream", "kib_a_stream", ".1f"),
     ],
+    "replace": [("a new client waits after kill -9 of the worker, ms", "replaced_ms", ".0f")],
 }
 # The figure whose ratio to the reference is shown.
 MAIN = {"request": "cpu_us", "stream": "cpu_us", "idle": "kib_a_stream"}
@@ -41,6 +42,8 @@ REFERENCES = ("haproxy", "nginx")
 def table(scenario: str, rounds: dict[str, list[Figures]]) -> str:
     """One scenario's medians; the ratio is to the first reference that ran."""
     columns = COLUMNS[scenario]
+    if not rounds:
+        return "None of the chosen proxies can do this."
     middle = {name: medians(each) for name, each in rounds.items()}
     reference = next((name for name in REFERENCES if name in middle), None)
     main = MAIN.get(scenario)

@@ -77,7 +77,7 @@ def measure_rounds(
 ) -> dict[str, list[Figures]]:
     """Interleaved rounds; the first proxy changes from round to round."""
     figures: dict[str, list[Figures]] = {proxy.name: [] for proxy in running}
-    for turn in range(settings.rounds):
+    for turn in range(settings.rounds if running else 0):
         at = turn % len(running)
         for proxy in running[at:] + running[:at]:
             figures[proxy.name].append(measure(proxy, engines, settings, folder))

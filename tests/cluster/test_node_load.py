@@ -121,7 +121,7 @@ def test_marks_that_make_no_sense_are_refused(marks: tuple[float, float, float])
         Threshold(headroom=marks[0], hot=marks[1], cool=marks[2])
 
 
-def test_headroom_is_kept_of_everything_but_whole_gpus() -> None:
+def test_headroom_is_kept_of_everything_but_cores_and_whole_gpus() -> None:
     free = placeable(Resources(**dict.fromkeys(RESOURCE_NAMES, 100.0)))
-    assert free.gpus == 100
-    assert all(getattr(free, name) < 100 for name in RESOURCE_NAMES if name != "gpus")
+    assert free.gpus == free.cpu_cores == 100
+    assert all(getattr(free, name) < 100 for name in RESOURCE_NAMES if name not in ("gpus", "cpu_cores"))

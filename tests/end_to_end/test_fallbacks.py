@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.harness.certificates import Certificates
 from tests.harness.chaos_engine import (
     GOOD_BODY,
     JSON_HEAD,
@@ -25,6 +26,7 @@ from tests.harness.chaos_engine import (
 )
 from tests.harness.processes import Running, configured_gateway, wait_until
 from tests.harness.raw_client import Answer, ask, post
+from tests.harness.tls_proxy import TlsProxy
 
 _TOP = """
 workers = 1
@@ -218,3 +220,35 @@ def test_other_models_know_nothing_of_it_and_the_list_names_it(pools: Pools) -> 
     answer = ask(front.addresses["gateway"], b"GET /v1/models HTTP/1.1\r\nHost: h\r\n\r\n")
     assert "m" in [each["id"] for each in json.loads(answer.body)["data"]]
     assert request(front, model="other").status == 404
+
+
+HOSTED = """
+[pools.engine]
+ca_file = "{authority}"
+api_key_file = "{key}"
+"""
+
+
+def test_a_hosted_service_over_tls_gets_its_own_key_and_its_own_name_of_the_model(tmp_path: Path) -> None:
+    certificates = Certificates.make(tmp_path)
+    certificates.issue("hosted", "localhost", "127.0.0.1")
+    key = tmp_path / "hosted.secret"
+    key.write_text("the-services-key")
+    key.chmod(0o600)
+    top = _TOP.format(failures=100).replace('larger = "large"', "")
+    access = HOSTED.format(authority=certificates.authority_file, key=key) + "[[pools.rep"
+    with (
+        chaos_engines(says(), good) as (local, hosted),
+        TlsProxy(hosted.url, tmp_path / "hosted.pem", tmp_path / "hosted.key") as tls,
+    ):
+        near = _POOL.format(name="local", model="", known="m", url=local.url)
+        url = f"https://localhost:{tls.port}"
+        far = _POOL.format(name="site", model="m-hosted", known="m-hosted", url=url)
+        with configured_gateway(tmp_path, top + near + far.replace("[[pools.rep", access)) as front:
+            mine = "Authorization: Bearer client"
+            data = post("/v1/chat/completions", b'{"model":"m","messages":[]}', mine)
+            answer = ask(front.addresses["gateway"], data)
+        assert (answer.body, answer.value("x-steelyard-pool")) == (GOOD_BODY, "site")
+        (there,) = hosted.requests
+        assert there.values("authorization") == ["Bearer the-services-key"]
+        assert json.loads(there.body)["model"] == "m-hosted"

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -13,6 +12,7 @@ from pathlib import Path
 import psutil
 from tests.harness.gangs import free_port
 from tests.harness.processes import wait_until
+from tests.harness.slurm_stub import kill_at_once
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol")
 CONFIGURATION = """
@@ -88,17 +88,15 @@ class SlurmCluster:
 
     def kill_node(self, name: str) -> None:
         """As a machine that dies: its slurmd and all that it started, at once."""
-        victims = [self._children[name].pid]
+        victims = [psutil.Process(self._children[name].pid)]
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                 if process.environ().get("SLURMD_NODENAME") == name:
-                    victims.append(process.pid)
+                    victims.append(process)
                     parent = process.parent()
                     if parent is not None and "slurmstepd" in parent.name():
-                        victims.append(parent.pid)
-        for pid in victims:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                        victims.append(parent)
+        kill_at_once(victims)
 
     def stop(self) -> None:
         """End all of it."""

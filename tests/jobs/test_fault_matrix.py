@@ -310,6 +310,26 @@ def test_row_19_a_half_placed_gang_is_released_whole_when_a_node_dies(cluster: C
     assert set(cluster.nodes.running.values()) == {"A", "B", "C"}
 
 
+def test_a_policy_that_breaks_does_not_end_the_watch_over_what_runs(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service = cluster.service()
+    submit(service)
+    place = service.options.placement.place
+
+    def broken(*values: object) -> object:
+        raise ZeroDivisionError("a policy's mistake")
+
+    monkeypatch.setattr(type(service.options.placement), "place", broken)
+    ask(service, Submitted(specification=work()))
+    until(service, lambda: service.broken_rounds > 0)
+    cluster.nodes.finish("1.0")
+    until(service, lambda: state(service, "1.0") is TaskState.DONE)
+    assert "a policy's mistake" in capsys.readouterr().err
+    monkeypatch.setattr(type(service.options.placement), "place", lambda self, *values: place(*values))
+    until(service, lambda: state(service, "2.0") is TaskState.RUNNING)
+
+
 def test_an_executor_that_cannot_go_on_ends_the_service_with_its_reason(cluster: Cluster) -> None:
     service = cluster.service()
     service.inbox.put(Observed(failure="the cluster is gone"))

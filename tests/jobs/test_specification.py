@@ -7,6 +7,7 @@ import pytest
 
 from steelyard.jobs.amounts import bytes_of, seconds_of
 from steelyard.jobs.declared_nodes import parse_node, read_nodes
+from steelyard.jobs.declared_quotas import read_quotas
 from steelyard.jobs.shards import deal_files, deal_keys
 from steelyard.jobs.specification import from_table, read_jobs
 from steelyard.model.errors import ConfigError
@@ -107,6 +108,23 @@ def test_a_node_declared_wrongly_is_named(text: str, says: str) -> None:
     with pytest.raises(ConfigError) as refused:
         parse_node(text)
     assert says in str(refused.value)
+
+
+def test_quotas_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "quotas.toml"
+    path.write_text(
+        '[tenants.research]\ngpus = 8\nmemory = "1GiB"\n[tenants.guests]\ngpus = 0\nborrow = false\n'
+    )
+    quotas = read_quotas(path)
+    assert quotas["research"].limited == ("memory_bytes", "gpus")
+    assert (quotas["research"].nominal.gpus, quotas["research"].borrow) == (8, True)
+    assert not quotas["guests"].borrow
+    path.write_text("[tenants.none]\n")
+    with pytest.raises(ConfigError, match="tenant 'none' has no amount"):
+        read_quotas(path)
+    path.write_text("[tenants.none]\ngpu = 1\n")
+    with pytest.raises(ConfigError, match="unknown field `gpu`"):
+        read_quotas(path)
 
 
 def test_nodes_from_a_file(tmp_path: Path) -> None:

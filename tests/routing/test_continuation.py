@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from steelyard.routing.continuation import Continuation, GiveUp, Way, plan
+from steelyard.wire.answer_so_far import AnswerSoFar, ToolCall
 from steelyard.wire.openai_bodies import Usage
-from steelyard.wire.stream_events import AnswerSoFar, ToolCall
 
 USER = {"role": "user", "content": "hi"}
 

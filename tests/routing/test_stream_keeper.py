@@ -14,6 +14,7 @@ from steelyard.engines.text import Text
 from steelyard.model.errors import BadRequest
 from steelyard.routing.continuation import Continuation, GiveUp, Way
 from steelyard.routing.stream_keeper import StreamBroken, StreamKeeper
+from steelyard.wire.answer_so_far import AnswerSoFar
 from steelyard.wire.sse import DONE, event
 
 Engine = Literal["vllm", "llama.cpp", ""]
@@ -221,3 +222,34 @@ def test_a_refusal_is_an_engines_not_the_clients() -> None:
     again = keeper.go_on(engine="llama.cpp", refused={todo.way})
     assert isinstance(again, Continuation)
     assert again.way is Way.REPLAY
+
+
+TEXTS = ["a", " word", "", 'a "quote"', "back\\slash", "café", "line\nend", "\x00", "}", '"},"index":1']
+CALL = {"index": 0, "function": {"name": "", "arguments": "{"}}
+EXTRAS: list[dict[str, Any]] = [{}, {"tool_calls": [CALL]}, {"reasoning_content": "hm"}, {"tool_calls": None}]
+
+
+@given(
+    st.lists(st.sampled_from(TEXTS), max_size=12), st.booleans(), st.integers(0, 12), st.sampled_from(EXTRAS)
+)
+def test_events_that_are_not_decoded_are_understood_as_if_they_were(
+    texts: list[str], chat: bool, odd_at: int, extra: dict[str, Any]
+) -> None:
+    keeper, decoded = StreamKeeper(request(chat=chat), chat=chat), AnswerSoFar()
+    for at, text in enumerate(texts):
+        inside: dict[str, Any] = {"delta": {"content": text} | extra} if chat else {"text": text}
+        choice = {"index": int(at == odd_at), **inside, "finish_reason": None}
+        data = msgspec.json.encode({"id": "a", "object": "x", "model": "m", "choices": [choice]})
+        decoded.observe(data)
+        assert keeper.feed(event(data)) == event(data)
+        assert keeper.so_far == decoded
+
+
+def test_a_text_that_would_end_its_string_is_never_taken_for_plain() -> None:
+    keeper = StreamKeeper(request(chat=True), chat=True)
+    first = event(b'{"id":"a","choices":[{"index":0,"delta":{"content":"one "},"finish_reason":null}]}')
+    assert keeper.feed(first) == first
+    assert keeper.feed(first) == first
+    for broken in (b'one "', b"one \\", b"one \n", b"one \xff"):
+        with pytest.raises(StreamBroken):
+            keeper.feed(first.replace(b"one ", broken))

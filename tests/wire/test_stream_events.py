@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from steelyard.wire.answer_so_far import AnswerSoFar, ToolCall
 from steelyard.wire.sse import DONE
-from steelyard.wire.stream_events import AnswerSoFar, MalformedEvent, ToolCall, decode_chunk
+from steelyard.wire.stream_events import MalformedEvent, decode_chunk
 
 
 def chat(finish: str | None = None, **delta: Any) -> bytes:

@@ -21,6 +21,7 @@ VERBS = {
     "engine": ("steelyard.cli.engine", "Run an emulated LLM engine."),
     "replay": ("steelyard.cli.replay", "Replay a trace against an endpoint and report what came of it."),
     "simulate": ("steelyard.cli.simulate", "Try policies on a trace in virtual time."),
+    "plan": ("steelyard.cli.plan", "Find how many replicas a load needs."),
     "up": ("steelyard.cli.up", "Run the jobs service."),
     "down": ("steelyard.cli.down", "End the jobs service with all that runs under it."),
     "submit": ("steelyard.cli.submit", "Submit jobs from a file, or a command."),
@@ -39,7 +40,6 @@ VERBS = {
         "Try placement and queueing on a cluster's trace.",
     ),
     "replay-log": ("steelyard.cli.replay_log", "Ask what other policies had done with logged traffic."),
-    "plan": ("steelyard.cli.plan", "Find how many replicas a load needs."),
     "demo": ("steelyard.cli.demo", "Watch a fleet, its policies, and an engine that dies."),
 }
 OPERATOR_MISTAKE = 2

@@ -14,6 +14,7 @@ from steelyard.cli.jobs_argument import with_state
 from steelyard.cluster.node_load import LoadRules
 from steelyard.jobs.client import JobsClient, NoService, state_folder
 from steelyard.jobs.declared_nodes import checked, parse_node, read_nodes, this_machine
+from steelyard.jobs.declared_quotas import read_quotas
 from steelyard.jobs.executors.local_node import LocalNode
 from steelyard.jobs.executors.ray import RayExecutor
 from steelyard.jobs.executors.slurm import SlurmExecutor
@@ -48,6 +49,10 @@ DETACHED_WAIT_S = 15.0
     show_default=True,
     help="Seconds over which measured load is averaged.",
 )
+@click.option(
+    "--headroom", is_flag=True, help="Keep 5 % of CPU, 10 % of memory, 20 % of disk and network free."
+)
+@click.option("--quotas", type=click.Path(path_type=Path), help="A TOML file of [tenants.NAME] tables.")
 @click.option("--standby", is_flag=True, help="Take over when the running service ends or dies.")
 @click.option("--detach", is_flag=True, help="Run in the background.")
 def up(
@@ -61,6 +66,8 @@ def up(
     backfill: str,
     rebalancing: str,
     smoothing: float,
+    headroom: bool,
+    quotas: Path | None,
     standby: bool,
     detach: bool,
 ) -> None:
@@ -77,10 +84,11 @@ def up(
         placement=PLACEMENTS[placement](PlacementSettings(rng=Random(0))),
         backfill=backfill,
         rebalancing=make_rebalancing(rebalancing),
+        quotas=read_quotas(quotas) if quotas is not None else {},
     )
     make_executor = _executor(executor, nodes, named, address)
     load = LoadRules(time_constant_s=smoothing)
-    sys.exit(run_service(folder, make_executor, options, load=load, standby=standby))
+    sys.exit(run_service(folder, make_executor, options, load=load, headroom=headroom, standby=standby))
 
 
 def _executor(name: str, nodes: Path | None, named: tuple[str, ...], address: str) -> MakeExecutor:

@@ -17,7 +17,7 @@ from steelyard.model.telemetry import GpuTelemetry, NodeTelemetry
 class Threshold:
     """Marks of one resource, as shares of capacity in 0..1.
 
-    headroom: kept free when placing, for what a task takes beyond its request.
+    headroom: of a machine nobody declared, kept for itself and for what tasks take beyond their request.
     hot: a smoothed use above this makes the node hot.
     cool: a hot node must fall below this to stop being hot.
     """
@@ -34,13 +34,13 @@ class Threshold:
             )
 
 
-# Why these numbers. Cores are shared out by the kernel, so a full node only slows down: moving pays
-# late. Memory is not: beyond it the kernel kills, so leave room for what grew since the request. Queues
+# Why these numbers. Cores are shared out by the kernel, so none is held back, and a full node only slows
+# down: moving pays late. Memory is not: beyond it the kernel kills, so leave room for what grows. Queues
 # at disks and links grow as 1 / (1 − use): at 0.85 a request already waits 6.7 service times, and
 # checkpoints, which come in bursts, need the rest. GPUs are meant to be full: use alone is never hot,
 # their memory is, since an allocation beyond it fails at once and cannot be swapped.
 THRESHOLDS: dict[str, Threshold] = {
-    "cpu_cores": Threshold(headroom=0.05, hot=0.90, cool=0.75),
+    "cpu_cores": Threshold(headroom=0.0, hot=0.90, cool=0.75),
     "memory_bytes": Threshold(headroom=0.10, hot=0.90, cool=0.80),
     "disk_read_bytes_per_s": Threshold(headroom=0.20, hot=0.85, cool=0.70),
     "disk_write_bytes_per_s": Threshold(headroom=0.20, hot=0.85, cool=0.70),
@@ -112,7 +112,7 @@ class LoadRules:
 
 
 def placeable(capacity: Resources) -> Resources:
-    """What placement may give out of a node's capacity: less the headroom of each resource."""
+    """What may be given out of a machine as measured: less the headroom of each resource."""
     return Resources(
         cpu_cores=_less(capacity.cpu_cores, "cpu_cores"),
         memory_bytes=_less(capacity.memory_bytes, "memory_bytes"),

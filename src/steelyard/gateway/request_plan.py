@@ -76,7 +76,13 @@ class RequestPlan:
         if len(self._starts) >= MAX_STARTS:
             self._starts.clear()
         line = b"%b %b%b HTTP/1.1\r\nHost: %b\r\n" % (self.method, path_prefix, self.target, authority)
-        start = self._starts[place] = line + self.fields
+        fields = self.fields
+        if b"\r\n" in authority:
+            # These engines have a key of their own: the client's never reaches them, whichever pool the
+            # head was understood for.
+            kept = fields.splitlines(keepends=True)
+            fields = b"".join([each for each in kept if not each.lower().startswith(KEY_FIELDS)])
+        start = self._starts[place] = line + fields
         return start
 
 

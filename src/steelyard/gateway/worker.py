@@ -46,6 +46,7 @@ from steelyard.policies.failure.outlier import OutlierDetector
 from steelyard.policies.prefix_index import PrefixIndex
 from steelyard.policies.routing.prefix_ttft import PrefixTtft
 from steelyard.routing.router import RoutedPool, Router
+from steelyard.routing.shadow import Shadowed
 from steelyard.runtime.limit_page import LimitPage
 from steelyard.runtime.listeners import BACKLOG
 from steelyard.runtime.page import SharedPage
@@ -116,7 +117,8 @@ def hang_doors(
     for options in configuration.pools:
         if options.admission.limits_replicas:
             pool = pools[options.name]
-            index = pool.policy.index if isinstance(pool.policy, PrefixTtft) else None
+            live = pool.policy.live if isinstance(pool.policy, Shadowed) else pool.policy
+            index = live.index if isinstance(live, PrefixTtft) else None
             pool.door = Door(options.admission, context.router, context.fleet, index, loop.call_later)
 
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import msgspec
 
-from steelyard.jobs.server import SOCKET_NAME
 from steelyard.model.errors import BadRequest, SteelyardError
 from steelyard.model.job_specification import JobSpecification
 from steelyard.runtime.local_socket import connect_to
 
+SOCKET_NAME = "jobs.socket"
 FINAL_STATES = ("done", "failed", "cancelled")
 
 

@@ -62,6 +62,15 @@ class ExecutorThread:
         """An end is recorded."""
         self._orders.put(lambda: self._executor.acknowledge(attempt))
 
+    def read_log(self, attempt: Attempt, offset_bytes: int, limit_bytes: int, timeout_s: float) -> bytes:
+        """A piece of an attempt's output, from where it runs; empty when that takes too long."""
+        found: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._orders.put(lambda: found.put(self._executor.read_log(attempt, offset_bytes, limit_bytes)))
+        try:
+            return found.get(timeout=timeout_s)
+        except queue.Empty:
+            return b""
+
     def end(self) -> None:
         """Finish what was ordered and leave; tasks run on."""
         self._orders.put(None)
@@ -74,6 +83,8 @@ class ExecutorThread:
             self._executor.close()
         except (SteelyardError, OSError) as error:
             self._tell(Observed(failure=str(error)))
+        except Exception as error:  # noqa: BLE001  (a thread that dies in silence leaves tasks unwatched)
+            self._tell(Observed(failure=f"{type(error).__name__}: {error}"))
 
     def _obey(self) -> bool:
         """Carry out what was ordered; wait a little when nothing was. False at the end."""

@@ -3,17 +3,25 @@
 import time
 from collections.abc import Callable, Iterable
 
-from steelyard.cluster.node_load import LoadRules, NodeLoad
+from steelyard.cluster.node_load import LoadRules, NodeLoad, placeable
 from steelyard.jobs.executor import NodeReport
 from steelyard.model.node import Node
-from steelyard.model.resources import RESOURCE_NAMES
+from steelyard.model.resources import RESOURCE_NAMES, Resources
 
 
 class NodeWatch:
     """All nodes as last heard of."""
 
-    def __init__(self, rules: LoadRules | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        rules: LoadRules | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        headroom: bool = False,
+    ) -> None:
+        """headroom: whether the stated headroom of each resource is kept free when placing."""
         self._rules = rules or LoadRules()
+        self._headroom = headroom
         self.clock = clock
         self.reports: dict[str, NodeReport] = {}
         self.loads: dict[str, NodeLoad] = {}
@@ -29,11 +37,19 @@ class NodeWatch:
         return before != {node_id: (each.capacity, each.labels) for node_id, each in self.reports.items()}
 
     def nodes(self) -> list[Node]:
-        """As placement wants them."""
+        """As placement wants them: with what may be given out."""
         return [
-            Node(node_id=each.node_id, capacity=each.capacity, labels=dict(each.labels), spare=each.spare)
+            Node(
+                node_id=each.node_id,
+                capacity=self._given_out(each),
+                labels=dict(each.labels),
+                spare=each.spare,
+            )
             for each in self.reports.values()
         ]
+
+    def _given_out(self, report: NodeReport) -> Resources:
+        return placeable(report.capacity) if self._headroom else report.capacity
 
     def used_fractions(self) -> Iterable[tuple[str, dict[str, float]]]:
         """Measured and smoothed use of each node, by resource, as shares of its capacity."""

@@ -95,7 +95,7 @@ def _logs(service: JobsService, call: Call) -> View:
     """A piece of a task's output from an offset, and whether there can be more."""
     task = service.state.known_task(_text(call, "task"))
     offset = int(call.get("offset") or 0)
-    text = ""
+    text, here = "", True
     try:
         with log_path(service.folder, task).open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -106,8 +106,15 @@ def _logs(service: JobsService, call: Call) -> View:
             offset += len(data)
             text = data.decode(errors="replace")
     except FileNotFoundError:
-        pass
-    return {"text": text, "offset": max(0, offset), "final": task.is_final, "state": str(task.state)}
+        here = False
+    return {
+        "text": text,
+        "offset": max(0, offset),
+        "final": task.is_final,
+        "state": str(task.state),
+        "here": here,
+        "epoch": task.epoch,
+    }
 
 
 def _nodes(service: JobsService, call: Call) -> View:
@@ -121,6 +128,7 @@ def _status(service: JobsService, call: Call) -> View:
         "folder": str(service.folder),
         "executor": service.executor.executor.name,
         "turns": service.turns,
+        "broken_rounds": service.broken_rounds,
         "now_s": service.now_s(),
     }
 

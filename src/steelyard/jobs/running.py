@@ -8,10 +8,11 @@ from pathlib import Path
 from types import FrameType
 
 from steelyard.cluster.node_load import LoadRules
+from steelyard.jobs.client import SOCKET_NAME
 from steelyard.jobs.executor import Dismissable, Executor
 from steelyard.jobs.executors.local import LocalExecutor
 from steelyard.jobs.executors.local_node import LocalNode
-from steelyard.jobs.server import SOCKET_NAME, JobsServer
+from steelyard.jobs.server import JobsServer
 from steelyard.jobs.service import LEASE_S, JobsService
 from steelyard.model.errors import ConfigError
 from steelyard.policies.failure.suspicion import SuspicionRules
@@ -36,6 +37,7 @@ def run_service(
     rules: SuspicionRules | None = None,
     *,
     load: LoadRules | None = None,
+    headroom: bool = False,
     standby: bool = False,
 ) -> int:
     """Serve until SIGTERM, SIGINT or a request to leave; tasks run on. Returns the exit code."""
@@ -45,7 +47,7 @@ def run_service(
     _take_over(journal, standby)
     executor = make_executor(folder, journal.term)
     try:
-        service = JobsService(journal, executor, options, folder, rules, load)
+        service = JobsService(journal, executor, options, folder, rules, load, headroom=headroom)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _leaver(service))
         server = JobsServer(service, folder / SOCKET_NAME)

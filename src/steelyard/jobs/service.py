@@ -11,6 +11,7 @@ are refused with 507, and what the executor observed is told again by it later.
 
 import queue
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -83,6 +84,8 @@ class JobsService:
         folder: Path,
         rules: SuspicionRules | None = None,
         load: LoadRules | None = None,
+        *,
+        headroom: bool = False,
     ) -> None:
         self.folder = folder
         self.journal = journal
@@ -90,7 +93,7 @@ class JobsService:
         self.inbox: queue.SimpleQueue[Request | Observed | None] = queue.SimpleQueue()
         self.state = journal.load()
         self.planning = Planning(self.state, options)
-        self.watch = NodeWatch(load)
+        self.watch = NodeWatch(load, headroom=headroom)
         self.executor = ExecutorThread(executor, rules or SuspicionRules(), self.inbox.put)
         self._base_s = journal.now_s - time.monotonic()
         self._dirty = True
@@ -98,6 +101,7 @@ class JobsService:
         self._may_plan_s = 0.0
         self._next_renewal_s = 0.0
         self.turns = 0
+        self.broken_rounds = 0
 
     def now_s(self) -> float:
         """Controller time: monotonic, on from the last record, unmoved by the wall clock."""
@@ -257,7 +261,7 @@ class JobsService:
         began_s = time.monotonic()
         self._dirty = False
         batch = _Batch()
-        for event in self.planning.round(now_s):
+        for event in self._round(now_s):
             try:
                 self._step(batch, self._with_port(event))
             except BadRequest:
@@ -267,6 +271,19 @@ class JobsService:
         took_s = time.monotonic() - began_s
         self._may_plan_s = self.now_s() + took_s
         self._next_plan_s = self.now_s() + max(PLAN_INTERVAL_S, took_s)
+
+    def _round(self, now_s: float) -> list[Event]:
+        """A round of planning. A policy that breaks must not end the watch over what runs: it is said and
+        counted, the planner starts afresh from the records, and there is another round later.
+        """
+        try:
+            return self.planning.round(now_s)
+        except Exception as error:  # noqa: BLE001  (policies may be anybody's)
+            self.broken_rounds += 1
+            print(f"steelyard: a round of planning broke: {error!r}", file=sys.stderr, flush=True)
+            self.planning = Planning(self.state, self.options)
+            self.planning.know_nodes(self.watch.nodes())
+            return []
 
     def _with_port(self, event: Event) -> Event:
         if not isinstance(event, Placed) or not self.state.jobs[event.job_id].specification.gang:

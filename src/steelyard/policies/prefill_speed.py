@@ -4,8 +4,8 @@ One affine law for all replicas, seconds = start + token · tokens, by least squ
 fading; a prompt of no tokens is taken to last a step, which keeps the law sound when all prompts are alike.
 A replica's slowness is what its prompts lasted over what the law says, both sums fading and drawn
 towards 1: so the mix of long and short prompts that a replica got says nothing of its speed. (Fading tokens
-over time of each replica instead were so noisy that equal ones got unequal loads: 0.70 instead of 0.73 in
-SLO on sessions near saturation.) Cost: 1 µs a first token.
+over time of each replica instead were so noisy that equal ones got unequal loads: 0.70 instead of 0.71 in
+SLO on the Mooncake conversation at twice its speed.) Cost: 1 µs a first token.
 """
 
 from dataclasses import dataclass, field

@@ -16,7 +16,7 @@ from enum import StrEnum
 
 import msgspec
 
-from steelyard.wire.stream_events import AnswerSoFar
+from steelyard.wire.answer_so_far import AnswerSoFar
 
 Fields = dict[str, msgspec.Raw]
 

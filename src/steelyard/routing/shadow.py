@@ -47,6 +47,11 @@ class Shadowed:
         self._shadow_learns = shadow if isinstance(shadow, LearningPolicy) else None
         self.count = ShadowCount()
 
+    @property
+    def live(self) -> RoutingPolicy:
+        """The one that acts."""
+        return self._live
+
     def pick(self, request: Request, eligible: Eligible, fleet: Fleet, now_s: float) -> Pick:
         """The live policy's pick."""
         pick = self._live.pick(request, eligible, fleet, now_s)

@@ -11,17 +11,10 @@ from typing import Any
 import msgspec
 
 from steelyard.routing.continuation import Continuation, Way
+from steelyard.wire.answer_so_far import AnswerSoFar, ToolCall
 from steelyard.wire.openai_bodies import Usage
 from steelyard.wire.sse import DONE, event
-from steelyard.wire.stream_events import (
-    AnswerSoFar,
-    ChoiceDelta,
-    Delta,
-    ToolCall,
-    decode_chunk,
-    decode_object,
-    failure_of,
-)
+from steelyard.wire.stream_events import ChoiceDelta, Delta, decode_chunk, decode_object, failure_of
 
 _NOTHING = b""
 _REASONING = ("reasoning_content", "reasoning")

@@ -2,15 +2,20 @@
 
 Whole events only are passed on, each understood before it goes; bytes that need no change go as they
 came. When the engine is lost, `go_on` says what to ask the next one, and from then on its events are
-spliced behind what was given. Cost: 2.7 µs an event while all is well (benchmarks/streams.py).
+spliced behind what was given. Cost: 0.7 µs an event while all is well, 2.7 µs
+for one that must be decoded (benchmarks/streams.py).
 """
 
 from collections.abc import Set as AbstractSet
 
 from steelyard.routing.continuation import Continuation, GiveUp, Way, plan
 from steelyard.routing.splicer import Diverged, StreamSplicer
+from steelyard.wire.answer_so_far import AnswerSoFar
 from steelyard.wire.sse import DONE, EventTooLong, SseSplitter, event, event_data
-from steelyard.wire.stream_events import AnswerSoFar, MalformedEvent
+from steelyard.wire.stream_events import MalformedEvent
+
+PLAIN_TEXT = bytes(byte for byte in range(0x20, 0x7F) if byte not in b'"\\')  # means itself in a JSON string
+_MORE_THAN_TEXT = (b'"tool_calls":[', b'"reasoning_content":"', b'"reasoning":"', b'"refusal":"', b'_call":{')
 
 
 class StreamBroken(Exception):
@@ -28,7 +33,7 @@ class StreamBroken(Exception):
 class StreamKeeper:
     """Follows one answer over as many engines as it takes."""
 
-    __slots__ = ("_body", "_chat", "_splicer", "_splitter", "so_far")
+    __slots__ = ("_body", "_chat", "_end", "_splicer", "_splitter", "_start", "so_far")
 
     def __init__(self, body: bytes, *, chat: bool) -> None:
         self._body = body
@@ -36,6 +41,7 @@ class StreamKeeper:
         self._splitter = SseSplitter()
         self._splicer: StreamSplicer | None = None
         self.so_far = AnswerSoFar()
+        self._start = self._end = b""  # what stands round the text in this stream's events
 
     @property
     def repeated_tokens(self) -> int:
@@ -44,6 +50,16 @@ class StreamKeeper:
 
     def feed(self, payload: bytes) -> bytes:
         """Take payload from the engine; return what the client gets now. Raises StreamBroken."""
+        start = self._start
+        if start and payload.startswith(start) and payload.endswith(self._end):
+            text = payload[len(start) : -len(self._end)]
+            if text and not text.translate(None, PLAIN_TEXT) and not self._splitter.pending:
+                self.so_far.text_pieces.append(text.decode("ascii"))
+                self.so_far.tokens += 1
+                return payload
+        return self._feed(payload)
+
+    def _feed(self, payload: bytes) -> bytes:
         held = self._splitter.pending
         try:
             events = self._splitter.feed(payload)
@@ -62,8 +78,28 @@ class StreamKeeper:
                 raise StreamBroken(str(error), _written(events[:at])) from None
             if so_far.failed:
                 raise StreamBroken(f"the engine reports {so_far.failed}", _written(events[:at]))
-        untouched = not held and not self._splitter.pending and b"\r" not in payload
-        return payload if untouched else _written(events)
+        if held or self._splitter.pending or b"\r" in payload:
+            return _written(events)
+        if len(events) == 1:
+            self._learn(payload)
+        return payload
+
+    def _learn(self, payload: bytes) -> None:
+        """Nearly all events of a stream differ in their text only: keep what stands round it.
+
+        What has the same bytes round a text without quotes, escapes and line ends is the same event with
+        another text; it need not be decoded to know that.
+        """
+        mark = b'"content":"' if self._chat else b'"text":"'
+        pieces = self.so_far.text_pieces
+        if not pieces or payload.count(mark) != 1 or self.so_far.finish_reason:
+            return
+        if any(more in payload for more in _MORE_THAN_TEXT):
+            return
+        at = payload.find(mark) + len(mark)
+        end = at + len(pieces[-1])
+        if pieces[-1].isascii() and payload[at:end] == pieces[-1].encode() and payload[end : end + 1] == b'"':
+            self._start, self._end = payload[:at], payload[end:]
 
     def _splice(self, events: list[bytes], splicer: StreamSplicer) -> bytes:
         good = b""
@@ -107,6 +143,7 @@ class StreamKeeper:
         )
         if isinstance(todo, Continuation):
             self._splitter = SseSplitter()
+            self._start = b""
             self._splicer = StreamSplicer(self.so_far, todo)
         return todo
 

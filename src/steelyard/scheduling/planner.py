@@ -301,6 +301,7 @@ class _Round:
             )
         self.memory.forget()  # what the victims left may fit others
         self.bounds = None
+        self.hopeless_shapes.clear()
         self._start(job, places, after=tuple(victim.job_id for victim in victims))
         return True
 

@@ -72,8 +72,10 @@ class SimulatedFleet:
         self._due: list[tuple[float, int]] = []  # may hold entries that are out of date: see _advance
         self._flights: dict[int, _Flight] = {}
         self._sent = 0
-        # Sessions: turns that wait for the answer before them, and those whose time has come to be known.
+        # Sessions: turns that wait for the answer under way, when the last answer ended where none is, and
+        # turns whose time is known.
         self._turns: dict[int, deque[TraceRequest]] = {}
+        self._ended_s: dict[int, float] = {}
         self._deferred: list[tuple[float, int, TraceRequest]] = []
         self._deferrals = 0
 
@@ -118,23 +120,33 @@ class SimulatedFleet:
                 on_arrival()
 
     def _waits(self, request: TraceRequest) -> bool:
-        """Whether a turn has to wait for the answer before it; the first one of a session does not."""
-        turns = self._turns.get(request.session)
-        if turns is None:
-            self._turns[request.session] = deque()
+        """Whether a turn has to wait: for the answer before it, or for its user to think about that."""
+        session = request.session
+        ended_s = self._ended_s.pop(session, None)
+        if ended_s is not None:
+            self._turns[session] = deque()
+            if ended_s + request.think_s <= request.arrival_s:
+                return False
+            self._defer(request, ended_s)
+        elif session in self._turns:
+            self._turns[session].append(request)
+        else:
+            self._turns[session] = deque()
             return False
-        turns.append(request)
         return True
 
     def _turn_ended(self, session: int, now_s: float) -> None:
         """An answer ended: the next turn of its session comes when it was to come, or after thinking."""
         turns = self._turns[session]
-        if not turns:
+        if turns:
+            self._defer(turns.popleft(), now_s)
+        else:
             del self._turns[session]
-            return
-        request = turns.popleft()
+            self._ended_s[session] = now_s
+
+    def _defer(self, request: TraceRequest, ended_s: float) -> None:
         self._deferrals += 1
-        at_s = max(request.arrival_s, now_s + request.think_s)
+        at_s = max(request.arrival_s, ended_s + request.think_s)
         heapq.heappush(self._deferred, (at_s, self._deferrals, request))
 
     def _arrive(self, traced: TraceRequest, now_s: float) -> Answer:

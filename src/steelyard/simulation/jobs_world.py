@@ -140,6 +140,7 @@ class Controller:
             ordering=Priority(), placement=MinLoad(PlacementSettings(rng=world.rng)), min_run_s=5.0
         )
         self.alive = True
+        self.returning: dict[str, None] = {}
         self.take_up()
         for name in world.agents:
             if not self.state.node(name).lost:
@@ -179,7 +180,10 @@ class Controller:
                 changes.append(self.step(event))
         changes += [self.step(event) for event in self.verdicts()]
         changes.append(self.step(TimePassed()))
-        self.commit(changes)
+        returning, self.returning = self.returning, {}
+        if self.commit(changes):
+            for name in returning:
+                self.greet(name)
         if not len(self.planning.queue):
             return
         planned = []
@@ -252,10 +256,8 @@ class Controller:
                 if world.now_s - asked_s > LEASE_S / 2:
                     return None  # an old one, from before it was judged lost
                 self.heard_s[name] = world.now_s
-                changes = self.step(NodeReturned(node_id=name))
-                if self.commit([changes]):
-                    self.greet(name)
-                return None
+                self.returning[name] = None
+                return NodeReturned(node_id=name)
             self.heard_s[name] = world.now_s
             world.send(lambda: agent.grant(asked_s))
             return None

@@ -13,6 +13,7 @@ from typing import IO
 import msgspec
 
 from steelyard.model.errors import TraceError
+from steelyard.traces.access_log import read_access_log
 from steelyard.traces.request import TraceRequest
 
 AZURE_CONVERSATION = "llm/azure_llm_2023_conv.csv"
@@ -32,6 +33,8 @@ def read_trace(path: Path, limit: int | None = None) -> list[TraceRequest]:
     with _open(path) as file:
         first = file.readline()
         file.seek(0)
+        if first.startswith("{") and '"request_id"' in first and '"attempts"' in first:
+            return read_access_log(path, limit=limit).requests
         reader = _reader_for(first, path)
         try:
             requests = _take(reader(file), limit)
@@ -54,14 +57,12 @@ def _reader_for(first: str, path: Path) -> Callable[[Iterable[str]], Iterable[Tr
     if first.startswith("TIMESTAMP,ContextTokens,GeneratedTokens"):
         return _azure
     if first.startswith("{"):
-        if '"request_id"' in first and '"reason"' in first:
-            return _access_log
         return _mooncake if '"hash_ids"' in first else _json_lines
     if "arrival_s" in first and "prompt_tokens" in first:
         return _csv
     raise TraceError(
-        f"{path} is no trace that is known: use Azure's CSV, Mooncake's JSON lines, "
-        "the gateway's access log, or CSV or JSON lines with arrival_s, prompt_tokens, output_tokens"
+        f"{path} is no trace that is known: use Azure's CSV, Mooncake's JSON lines, a gateway's log, or "
+        "CSV or JSON lines with arrival_s, prompt_tokens, output_tokens"
     )
 
 
@@ -116,25 +117,6 @@ def _json_lines(lines: Iterable[str]) -> Iterable[TraceRequest]:
             block_tokens=int(row.get("block_tokens", 512)),
             session=int(row.get("session", 0)),
             think_s=float(row.get("think_s", 0.0)),
-        )
-
-
-def _access_log(lines: Iterable[str]) -> Iterable[TraceRequest]:
-    """The gateway's own: inference requests that were answered, in the order in which they ended.
-
-    Needs `arrived_s`, the time of day of the arrival; `prefix_hashes` and `prefix_block_tokens` are used
-    where they are there.
-    """
-    for line in lines:
-        row = json.loads(line)
-        if row["status"] >= 400 or not row["prompt_tokens"] or not row["output_tokens"]:
-            continue
-        yield TraceRequest(
-            arrival_s=float(row["arrived_s"]),
-            prompt_tokens=int(row["prompt_tokens"]),
-            output_tokens=int(row["output_tokens"]),
-            prefix_blocks=tuple(map(int, row.get("prefix_hashes") or ())),
-            block_tokens=int(row.get("prefix_block_tokens") or 256),
         )
 
 

@@ -1,6 +1,7 @@
 """The Ray executor on a real cluster of several raylets. `make test-ray` installs Ray and runs it."""
 
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from tests.harness.attempts import (
     silence_s,
     step,
 )
+from tests.harness.gangs import EXAMPLES
 from tests.harness.jobs import RunningJobs
 from tests.harness.processes import wait_until
 from tests.harness.ray_cluster import PYTHON_VARIABLE, RayCluster, ray_cluster
@@ -31,7 +33,7 @@ pytestmark = [
     pytest.mark.skipif(
         not os.environ.get(PYTHON_VARIABLE), reason=f"needs Ray: run `make test-ray` (sets {PYTHON_VARIABLE})"
     ),
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(240),
     pytest.mark.xdist_group("ray"),
 ]
 
@@ -96,6 +98,7 @@ def test_a_task_outlives_the_controller_and_others_than_the_live_ones_are_ended(
         events_until(second, has(EventKind.STARTED, kept.attempt))
         events_until(second, lambda _: not is_alive(tmp_path / "dropped", 1))
         assert is_alive(tmp_path / "kept", 1)
+        assert second.read_log(kept.attempt, 0, 100) == b"from 0\n"
         second.stop(kept.attempt, 5.0)
         ended = events_until(second, has(EventKind.ENDED, kept.attempt))
         assert ended[-1].asked_to_stop
@@ -133,12 +136,28 @@ def test_a_dead_node_is_noticed_fenced_and_its_task_goes_on_elsewhere_within_ten
     events_until(executor, has(EventKind.ENDED, second.attempt))
 
 
+def trained_through_the_death_of_a_node(service: RunningJobs, cluster: RayCluster) -> None:
+    """A gang over the nodes; one is killed; all ranks go on from one checkpoint."""
+    command = f"exec {sys.executable} train.py --steps 160"
+    wait_until(lambda: len(service.client.ask("nodes")["nodes"]) == 3)
+    job_id = service.submit(command, tasks=2, gang=True, working_directory=str(EXAMPLES / "training"))
+    wait_until(lambda: "step 60 " in service.log(job_id), timeout_s=40)
+    cluster.kill_raylet(service.task(job_id, 1)["node"])
+    service.wait_state(job_id, "done", timeout_s=60)
+    resumed = re.findall(r"^from step (\d+) with 2 ranks", service.log(job_id), re.MULTILINE)
+    assert len(resumed) == 2
+    assert int(resumed[1]) >= 40
+    assert service.log(job_id).count("final loss") == 1
+
+
 def test_the_service_runs_a_job_through_the_death_of_its_node(tmp_path: Path) -> None:
     with ray_cluster("a", "b") as cluster:
         service = RunningJobs(tmp_path / "state", "--executor", "ray", "--address", cluster.address)
         service.start()
         try:
             assert goes_on_elsewhere(service, cluster.kill_raylet, "Ray") <= 10
+            cluster.add_node("c")
+            trained_through_the_death_of_a_node(service, cluster)
             left = service.submit(COUNT_IN_SHELL)
             wait_until(lambda: bool(service.log(left)))
             service.client.ask("down", grace_s=2.0)

@@ -171,3 +171,12 @@ def test_mistakes_are_named() -> None:
         make_rebalancing("hot-node")
     with pytest.raises(ConfigError, match="at most 1"):
         HotNodeOptions(hot={"cpu_cores": 90})
+
+
+def test_a_job_that_does_not_say_what_a_stop_takes_is_not_moved_for_nothing() -> None:
+    table = nodes(2)
+    table.measure("n00", {"cpu_cores": 0.95})
+    running = [put(table, "a", "n00", expected_s=60, cost_s=0.0)]
+    assert not HotNodes(HotNodeOptions(hot_for_s=0), MoveBudget(rest_s=0)).proposals(
+        running, table, FirstFit(), 10.0
+    )

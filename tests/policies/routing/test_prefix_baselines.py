@@ -116,3 +116,34 @@ def test_the_inference_extension_leaves_a_holder_only_when_its_queue_and_its_cac
     fleet.kv_capacity_tokens[:] = [1_000] * 3
     policy.pick(PROMPT, Eligible.of([2]), fleet, 0.0)
     assert policy.pick(PROMPT, Eligible.of(range(3)), fleet, 0.0).slot != 2
+
+
+def test_production_stack_follows_the_prefix_whatever_the_load() -> None:
+    assert chosen("production-stack-prefix", 1, 1, 90, holder=2) == {2}
+    assert chosen("production-stack-prefix", 1, 1, holder=1, prompt=Request(prompt_tokens=10)) == {0, 1}
+
+
+def test_prefix_hash_keeps_a_beginning_in_one_place_until_it_is_too_busy() -> None:
+    policy, fleet, eligible = POLICIES["prefix-hash"](Random(1)), fleet_of(0, 0, 0, 0), Eligible.of(range(4))
+    homes = {policy.pick(PROMPT, eligible, fleet, 0.0).slot for _ in range(20)}
+    (home,) = homes
+    other_end = Request(prompt_tokens=1024, prefix_hashes=hashes(1, 77, 78), prefix_block_tokens=256)
+    assert policy.pick(other_end, eligible, fleet, 0.0).slot == home
+    fleet.requests[home] = 10
+    assert policy.pick(PROMPT, eligible, fleet, 0.0).slot != home
+    assert len({policy.pick(Request(), eligible, fleet, 0.0).slot for _ in range(50)}) == 4
+
+
+def test_preble_exploits_what_is_mostly_cached_and_explores_else() -> None:
+    policy, fleet, eligible = POLICIES["preble-e2"](Random(1)), fleet_of(0, 0, 0), Eligible.of(range(3))
+    home = policy.pick(PROMPT, eligible, fleet, 0.0)
+    assert home.reason == "explore"
+    # The others have less work by now, but half of the load at least is on nobody: the prefix is replicated.
+    assert policy.pick(PROMPT, eligible, fleet, 0.0).slot != home.slot
+    for slot in eligible.slots:
+        policy.pick(PROMPT, Eligible.of([slot]), fleet, 0.0)
+    again = policy.pick(PROMPT, eligible, fleet, 0.0)
+    assert (again.reason, again.matched_tokens) == ("exploit", 1024)
+    # After the window nothing of it is load any more.
+    policy.pick(PROMPT, eligible, fleet, 1000.0)
+    assert max(policy._work.values()) < 1024  # type: ignore[attr-defined]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import psutil
 
+from steelyard.cluster.node_load import placeable
 from steelyard.jobs.executors.local_node import LocalNode
 from steelyard.model.resources import Resources
 from steelyard.model.telemetry import NodeTelemetry
@@ -35,7 +36,7 @@ class NodeSampler:
 
 def _of_this_machine() -> Resources:
     gpus = find_gpus().read()
-    return Resources(
+    whole = Resources(
         cpu_cores=float(psutil.cpu_count() or 1),
         memory_bytes=float(psutil.virtual_memory().total),
         # Not known without a benchmark: as good as unlimited, so that they never rule the node out.
@@ -45,3 +46,4 @@ def _of_this_machine() -> Resources:
         gpus=float(len(gpus)),
         gpu_memory_bytes=sum(gpu.memory_bytes for gpu in gpus),
     )
+    return placeable(whole)

@@ -30,6 +30,7 @@ from steelyard.model.telemetry import NodeTelemetry
 
 CONNECT_TIMEOUT_S = 40.0
 RESPAWN_S = 5.0
+LOG_PLACES_LIMIT = 20_000  # of attempts that ended, oldest first
 # An agent looks twice a second whether its raylet is there, and needs a moment to end its tasks.
 DEATH_IS_WHOLE_AFTER_S = 1.5
 
@@ -67,7 +68,7 @@ class RayExecutor:
     _link: BridgeLink | None = None
     _nodes: dict[str, _Node] = field(default_factory=dict)
     _where: dict[Attempt, str] = field(default_factory=dict)
-    _log_paths: dict[Attempt, str] = field(default_factory=dict)
+    _log_places: dict[Attempt, tuple[str | None, str]] = field(default_factory=dict)
     _events: list[AttemptEvent] = field(default_factory=list)
     _logs: dict[int, bytes] = field(default_factory=dict)
     _requests: int = 0
@@ -218,7 +219,9 @@ class RayExecutor:
             )
             return
         self._where[order.attempt] = order.node_id
-        self._log_paths[order.attempt] = order.log_path
+        self._log_places[order.attempt] = (order.node_id, order.log_path)
+        if len(self._log_places) > LOG_PLACES_LIMIT:
+            del self._log_places[next(iter(self._log_places))]
         self._send(order.node_id, Order(kind="start", term=self.term, start=order))
 
     def stop(self, attempt: Attempt, grace_s: float) -> None:
@@ -274,13 +277,14 @@ class RayExecutor:
 
     def read_log(self, attempt: Attempt, offset_bytes: int, limit_bytes: int) -> bytes:
         """A piece of an attempt's output, from its node; empty when the node does not answer in a second."""
-        node, path = self._where.get(attempt), self._log_paths.get(attempt)
-        if node is None or path is None or self._link is None:
+        # Its path is known here since the start; after a restart of ours its agent still has the order.
+        node, path = self._log_places.get(attempt, (self._where.get(attempt), ""))
+        if node is None or self._link is None:
             return b""
         self._requests += 1
         self._link.send(
             ToBridge(
-                kind="read_log", node=node, path=path,
+                kind="read_log", node=node, path=path, attempt=str(attempt),
                 offset_bytes=offset_bytes, limit_bytes=limit_bytes, request=self._requests,
             )
         )  # fmt: skip

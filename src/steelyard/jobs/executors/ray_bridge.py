@@ -80,7 +80,8 @@ class Bridge:
         data = b""
         with suppress(RayError, TimeoutError, KeyError):
             actor = self._actors[given.node]
-            call = actor.read_log.remote(given.path, given.offset_bytes, given.limit_bytes)
+            place = (given.path, given.attempt, given.offset_bytes, given.limit_bytes)
+            call = actor.read_log.remote(*place)
             data = await asyncio.wait_for(call, CALL_TIMEOUT_S)
         self.tell(FromBridge(kind="log", node=given.node, request=given.request, data=data))
 

@@ -28,12 +28,13 @@ class RayNodeInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ToBridge(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """order: for a node's agent. read_log: bytes of a file on a node, answered by `log`. fence: end it."""
+    """order: for a node's agent. read_log: of an attempt, answered by `log`. fence: end it."""
 
     kind: str  # order, read_log, fence
     node: str
     order: Order | None = None
     path: str = ""
+    attempt: str = ""
     offset_bytes: int = 0
     limit_bytes: int = 0
     request: int = 0

@@ -16,6 +16,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
+
+from steelyard.jobs.executor import StartOrder
 from steelyard.jobs.executors.local_node import AGENT_MODULE, DECLARATION_NAME, SOCKET_NAME, Lines
 from steelyard.runtime.atomic_file import write_atomically
 from steelyard.runtime.local_socket import connect_to
@@ -95,11 +98,18 @@ class RayNode:
             self._callers.pop(caller, None)  # half an order may have been sent: the next call starts anew
             raise
 
-    def read_log(self, path: str, offset_bytes: int, limit_bytes: int) -> bytes:
-        """A piece of a file on this node; empty at its end and for one that is not there."""
-        with suppress(OSError), Path(path).open("rb") as file:
-            file.seek(offset_bytes)
-            return file.read(limit_bytes)
+    def read_log(self, path: str, attempt: str, offset_bytes: int, limit_bytes: int) -> bytes:
+        """A piece of an attempt's output; empty at its end, and when nobody knows where it is.
+
+        path: "" to look it up in the order, which is there until the attempt's end is acknowledged.
+        """
+        with suppress(OSError, msgspec.DecodeError):
+            if not path:
+                order = (self._folder / "attempts" / attempt / "order").read_bytes()
+                path = msgspec.json.decode(order, type=StartOrder).log_path
+            with Path(path).open("rb") as file:
+                file.seek(offset_bytes)
+                return file.read(limit_bytes)
         return b""
 
     def _watch(self, raylet: object) -> None:

@@ -30,6 +30,7 @@ ORDERINGS: dict[str, Callable[[], OrderingPolicy]] = {
     "learned-shortest": lambda: LearnedRemaining(preemptive=False, levels_a_doubling=8),
     "fair-share": FairShare,
     "deadline": EarliestDeadline,
+    "deadline-preemptive": lambda: EarliestDeadline(preemptive=True),
 }
 
 ORDERING_SUMMARIES: dict[str, str] = {
@@ -45,6 +46,7 @@ ORDERING_SUMMARIES: dict[str, str] = {
     "learned-shortest": "shortest expected time by what was learned, nobody is preempted",
     "fair-share": "the tenant of least dominant share first, its past use counting too",
     "deadline": "earliest deadline first, lost jobs last",
+    "deadline-preemptive": "the same, running jobs are preempted",
 }
 
 

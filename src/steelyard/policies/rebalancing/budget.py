@@ -47,6 +47,6 @@ class MoveBudget:
         return running.moves < self.per_job and now_s - since_s >= self.rest_s
 
 
-def cost_s(running: RunningJob) -> float:
-    """What stopping and starting again takes of the job's time."""
-    return running.job.checkpoint_cost_s + running.job.restart_cost_s
+def cost_s(running: RunningJob, undeclared_s: float) -> float:
+    """What stopping and starting again takes of the job's time; `undeclared_s` where it does not say."""
+    return running.job.checkpoint_cost_s + running.job.restart_cost_s or undeclared_s

@@ -24,11 +24,13 @@ class Consolidation:
     most_used: nodes above this used fraction of every resource they have are left alone.
     most_cost: the largest share of a job's time left that a move may take.
     unknown_s: time left of a job of which nobody knows.
+    undeclared_cost_s: checkpoint and restart of a job that does not say what they take.
     """
 
     most_used: float = 0.5
     most_cost: float = 0.05
     unknown_s: float = 3600.0
+    undeclared_cost_s: float = 30.0
     budget: MoveBudget = field(default_factory=lambda: MoveBudget(per_round=8))
 
     def proposals(
@@ -54,7 +56,10 @@ class Consolidation:
 
     def _may(self, each: RunningJob, now_s: float) -> bool:
         left_s = each.remaining_s(now_s, self.unknown_s)
-        return self.budget.may_move(each, now_s) and cost_s(each) <= self.most_cost * left_s
+        return (
+            self.budget.may_move(each, now_s)
+            and cost_s(each, self.undeclared_cost_s) <= self.most_cost * left_s
+        )
 
     def _least_used(
         self, movable: Mapping[str, tuple[RunningJob, Claim]], table: Trial
@@ -102,7 +107,7 @@ class Consolidation:
                     from_node_id=node_id,
                     to=place,
                     gain_s=0.0,
-                    cost_s=cost_s(each),
+                    cost_s=cost_s(each, self.undeclared_cost_s),
                     reason="consolidation",
                 )
             )

@@ -31,6 +31,7 @@ class HotNodeOptions:
     hot: used fraction of a resource at which a node is hot; resources that are missing are not watched.
     comfortable: used fraction up to which nothing slows down, as a share of the threshold.
     unknown_s: time left of a job of which nobody knows.
+    undeclared_cost_s: checkpoint and restart of a job that does not say what they take.
     """
 
     hot: Mapping[str, float] = field(
@@ -48,6 +49,7 @@ class HotNodeOptions:
     slowdown_at_full: float = 0.5
     margin: float = 0.10
     unknown_s: float = 3600.0
+    undeclared_cost_s: float = 30.0
 
     def __post_init__(self) -> None:
         for name, fraction in self.hot.items():
@@ -61,7 +63,9 @@ class HotNodeOptions:
             raise ConfigError("slowdown_at_full and cool_by must be in 0..1, 1 excluded")
 
 
-SEED_EXAMPLE = HotNodeOptions(hot={"cpu_cores": 0.5}, cool_by=0.05, hot_for_s=0.0, comfortable=0.4)
+SEED_EXAMPLE = HotNodeOptions(
+    hot={"cpu_cores": 0.5}, cool_by=0.05, hot_for_s=0.0, comfortable=0.4, undeclared_cost_s=0.0
+)
 """Section 3.3 of the seed: D rises to 50 % CPU, T1 is paused and goes to E."""
 
 
@@ -213,7 +217,7 @@ class HotNodes:
             from_node_id=from_node_id,
             to=place,
             gain_s=gain_s,
-            cost_s=cost_s(each),
+            cost_s=cost_s(each, self.options.undeclared_cost_s),
             reason="hot-node",
         )
 

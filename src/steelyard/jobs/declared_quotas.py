@@ -1,0 +1,57 @@
+"""Quotas of tenants, declared in a TOML file: what each is promised, and whether it may borrow beyond."""
+
+import tomllib
+from pathlib import Path
+
+import msgspec
+
+from steelyard.jobs.amounts import bytes_of
+from steelyard.model.errors import ConfigError
+from steelyard.model.resources import Resources
+from steelyard.scheduling.quotas import Quota
+
+Amount = float | str
+
+
+class TenantTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """One `[tenants.NAME]` table. Only the resources that it names are counted."""
+
+    cpu_cores: float | None = None
+    memory: Amount | None = None
+    gpus: float | None = None
+    gpu_memory: Amount | None = None
+    borrow: bool = True
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    tenants: dict[str, TenantTable]
+
+
+def read_quotas(path: Path) -> dict[str, Quota]:
+    """Tenant → quota. Raises ConfigError."""
+    try:
+        found = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _File)
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    return {name: _quota(name, table) for name, table in found.tenants.items()}
+
+
+def _quota(name: str, table: TenantTable) -> Quota:
+    amounts = {
+        "cpu_cores": table.cpu_cores,
+        "memory_bytes": bytes_of(table.memory, "memory") if table.memory is not None else None,
+        "gpus": table.gpus,
+        "gpu_memory_bytes": bytes_of(table.gpu_memory, "gpu_memory")
+        if table.gpu_memory is not None
+        else None,
+    }
+    named = {resource: amount for resource, amount in amounts.items() if amount is not None}
+    if not named:
+        raise ConfigError(f"tenant {name!r} has no amount: name gpus, cpu_cores, memory or gpu_memory")
+    if min(named.values()) < 0:
+        raise ConfigError(f"tenant {name!r} has an amount below 0")
+    return Quota(nominal=Resources(**named), limited=tuple(named), borrow=table.borrow)

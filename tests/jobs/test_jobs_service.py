@@ -10,6 +10,7 @@ import pytest
 from tests.harness.jobs import RunningJobs, eventually, jobs_service, lines
 
 from steelyard.jobs.client import JobsClient
+from steelyard.jobs.executors.attempt_process import MARK, NODE_MARK
 from steelyard.jobs.submission import submit, submit_file
 from steelyard.model.errors import BadRequest
 from steelyard.runtime.process_identity import carrying
@@ -29,6 +30,14 @@ def counts(service: RunningJobs, job_id: str) -> list[tuple[str, int]]:
     """Node and number of each step; the shell also tells of the child that the request to stop ended."""
     found = [line.split() for line in service.log(job_id).splitlines()]
     return [(line[0], int(line[1])) for line in found if len(line) == 2]
+
+
+def processes(service: RunningJobs, attempt: str) -> set[int]:
+    """Those of an attempt of this service: another test's may have an attempt of the same name."""
+    ours = {
+        pid for name in "AB" for pid in carrying(NODE_MARK, str((service.folder / "nodes" / name).resolve()))
+    }
+    return ours & set(carrying(MARK, attempt))
 
 
 @pytest.fixture(scope="module")
@@ -101,11 +110,10 @@ def test_a_cancelled_job_leaves_no_process_behind(service: RunningJobs) -> None:
     # A shell, its child, and a grandchild in a session of its own that outlives both.
     job_id = service.submit("setsid sleep 300 & sleep 301 & echo ready; wait", grace="100ms")
     eventually(lambda: "ready" in service.log(job_id))
-    attempt = f"{job_id}.0@1"
-    assert len(carrying("STEELYARD_ATTEMPT", attempt)) >= 3
+    assert len(processes(service, f"{job_id}.0@1")) >= 3
     service.client.ask("cancel", job=job_id)
     service.wait_state(job_id, "cancelled")
-    assert carrying("STEELYARD_ATTEMPT", attempt) == []
+    assert processes(service, f"{job_id}.0@1") == set()
 
 
 def test_what_ignores_the_request_to_stop_is_killed_after_its_grace(service: RunningJobs) -> None:
@@ -209,7 +217,6 @@ def test_max_parallel_holds_an_array_back(service: RunningJobs, tmp_path: Path) 
     ("op", "values", "says"),
     [
         ("job", {"job": "999"}, "there is no job '999'"),
-        ("move", {"task": "1", "node": "Z"}, "there is no node 'Z': known are A, B"),
         ("drain", {"node": "Z"}, "there is no node 'Z'"),
         ("cancel", {}, "cancel needs job"),
         ("nonsense", {}, "there is no request 'nonsense'"),
@@ -222,6 +229,12 @@ def test_a_request_of_no_use_is_answered_in_a_sentence(
 ) -> None:
     with pytest.raises(BadRequest, match=says):
         service.client.ask(op, **values)
+
+
+def test_a_move_to_an_unknown_node_names_the_known_ones(service: RunningJobs) -> None:
+    job_id = service.submit("true")
+    with pytest.raises(BadRequest, match="there is no node 'Z': known are A, B"):
+        service.client.ask("move", task=job_id, node="Z")
 
 
 def test_python_programs_submit_and_wait(service: RunningJobs) -> None:

@@ -49,9 +49,7 @@ DETACHED_WAIT_S = 15.0
     show_default=True,
     help="Seconds over which measured load is averaged.",
 )
-@click.option(
-    "--headroom", is_flag=True, help="Keep 5 % of CPU, 10 % of memory, 20 % of disk and network free."
-)
+@click.option("--headroom", is_flag=True, help="Keep 10 % of memory, 20 % of disk and network free.")
 @click.option("--quotas", type=click.Path(path_type=Path), help="A TOML file of [tenants.NAME] tables.")
 @click.option("--standby", is_flag=True, help="Take over when the running service ends or dies.")
 @click.option("--detach", is_flag=True, help="Run in the background.")

@@ -120,7 +120,7 @@ def test_what_runs_dies_with_its_agent(executing: Executing, tmp_path: Path) -> 
     os.kill(agent.pid, signal.SIGKILL)
     wait_until(lambda: executing.executor.witness("A") is Liveness.DEAD)
     assert executing.executor.fence("A")
-    assert carrying("STEELYARD_ATTEMPT", "1.0@1") == []
+    assert carrying(NODE_MARK, str(tmp_path / "nodes" / "A")) == []
 
 
 def test_a_busy_machine_is_no_dead_machine(executing: Executing) -> None:

@@ -177,7 +177,7 @@ def philly_part(folder: Path) -> list[str]:
         f"To be reproduced within 3 %: first in, first out {PUBLISHED_FIFO_S:,} s, oracle shortest",
         f"{PUBLISHED_SHORTEST_S:,} s (strict). The cut has no user and no job names, so what is learned is",
         "learned by virtual cluster and GPUs. The first row leans on ties: many jobs are submitted in the",
-        "same second, and other tie and fit rules give 184,600 to 219,700 s.",
+        "same second; a separate small simulation with other tie and fit rules gave 184,600 to 219,700 s.",
         "",
         *philly(folder),
         "",

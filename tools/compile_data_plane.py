@@ -43,7 +43,8 @@ COMPILED = (
     "routing/router.py",
     "cluster/ledger.py",
     "runtime/shared_ledger.py",
-    "policies/routing/prefix_ttft.py",
+    "policies/ties.py",
+    "policies/ring.py",
     "policies/prefill_speed.py",
     "policies/prefix_index.py",
     "model/fleet.py",
@@ -53,8 +54,10 @@ COMPILED = (
 
 
 def sources(root: Path) -> list[Path]:
-    """What is compiled."""
-    return [root / "src" / "steelyard" / name for name in COMPILED]
+    """What is compiled: the files above, and every routing policy."""
+    package = root / "src" / "steelyard"
+    policies = sorted((package / "policies" / "routing").glob("[a-z]*.py"))
+    return [package / name for name in COMPILED] + [each for each in policies if each.stem != "registry"]
 
 
 def remove_compiled(root: Path) -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steelyard.model.errors import BadRequest
-from steelyard.wire.head_memo import MAX_KEPT, HeadMemo
+from steelyard.wire.head_memo import MAX_KEPT, HeadMemo, HeadReader
 from steelyard.wire.http1_head import HEAD_END, RequestHead, parse_request_head
 
 START = b"POST /v1/x HTTP/1.1\r\nHost: a\r\n"
@@ -94,3 +94,43 @@ def test_reads_as_a_parse_would(all_fields: list[list[tuple[bytes, bytes]]]) -> 
             continue
         head, length = read(memo, data)
         assert (head.lines, head.chunked, length) == (fresh.lines, fresh.chunked, fresh.content_length)
+
+
+@given(
+    st.lists(st.lists(st.tuples(_names, _values), max_size=3), max_size=12), st.sampled_from([b"", b"body"])
+)
+def test_a_connection_reads_its_next_head_as_a_parse_would(
+    all_fields: list[list[tuple[bytes, bytes]]], rest: bytes
+) -> None:
+    memo, _ = counted()
+    reader = HeadReader(memo, 10_000)
+    for fields in all_fields:
+        data = START + b"".join(b"%b: %b\r\n" % field for field in fields) + b"\r\n"
+        try:
+            fresh = parse_request_head(data)
+        except BadRequest:
+            with pytest.raises(BadRequest):
+                reader.read(data + rest)
+            continue
+        head = reader.read(data + rest)
+        assert head is not None
+        assert (head.lines, head.chunked, reader.length) == (fresh.lines, fresh.chunked, fresh.content_length)
+        assert reader.body_at == len(data)
+
+
+@pytest.mark.parametrize("digits", [b"", b"+5", b"5 ", b"5\t", b"1" * 16, b"5\r\nContent-Length: 6"])
+def test_a_connections_known_head_does_not_excuse_a_bad_length(digits: bytes) -> None:
+    memo, _ = counted()
+    reader = HeadReader(memo, 10_000)
+    assert reader.read(START + b"Content-Length: 5\r\n\r\n") is not None
+    with pytest.raises(BadRequest):
+        reader.read(START + b"Content-Length: " + digits + b"\r\n\r\n")
+
+
+def test_a_head_that_has_no_end_yet_or_too_late_is_not_read() -> None:
+    memo, _ = counted()
+    reader = HeadReader(memo, 100)
+    assert reader.read(START) is None
+    assert reader.read(START + b"A: " + b"x" * 100 + b"\r\n\r\n") is None
+    assert reader.read(START + b"\r\n") is not None
+    assert reader.read(START) is None

@@ -139,14 +139,14 @@ class ClientConnection:
             while data:
                 if data[0] == 0x0D and data[:2] == b"\r\n":
                     data = data[2:]  # RFC 9112 section 2.2: ignore an empty line before a request
-                read = self._heads.read(data)
-                if read is None:
+                plan = self._heads.read(data)
+                if plan is None:
                     self._buffer = data
                     self._check_unfinished_head(data)
                     return
-                plan, length, body_at = read
+                length, body_at = self._heads.length, self._heads.body_at
                 stop = body_at + length if length > 0 else body_at
-                if plan.head.chunked or stop > len(data):
+                if plan.chunked or stop > len(data):
                     self._buffer = b""
                     self._await_body(plan, length, data[body_at:])
                     return
@@ -178,7 +178,7 @@ class ClientConnection:
             # A stranger's body is not worth reading: it may be large, and come slowly.
             raise BadRequest("a valid API key is needed", http_status=401, code="invalid_api_key")
         self._plan, self._body_left, self._body_bytes = plan, length, 0
-        self._chunks = ChunkedReader() if plan.head.chunked else None
+        self._chunks = ChunkedReader() if plan.chunked else None
         self._deadline_s = monotonic() + self._limits.client_body_timeout_s
         if plan.head.expects_continue and not rest:
             self.transport.write(answers.CONTINUE)

@@ -3,8 +3,7 @@
 A straight way with one way back: while nothing has been written to the client, a lost answer returns to
 the pick with the failed replica excluded. The first bytes of an answer wait for its first payload, so
 that head and payload leave in one write and an engine that dies between them is not noticed.
-What was charged is released exactly once, in `release`.
-What happens when an engine fails is in `setbacks`.
+What was charged is released exactly once, in `release`. For engines that fail see `setbacks`.
 """
 
 import asyncio
@@ -164,8 +163,10 @@ class Exchange:
             self.request_id, self.pool_name, pick, request.prompt_tokens, self.attempts, now_s
         )
         slot = pick.slot
-        self._charged_prompt, self._charged_output = request.prompt_tokens, request.output_tokens
-        ledger.charge(slot, request.prompt_tokens, request.output_tokens)
+        # What the replica has in its cache is no work for it.
+        self._charged_prompt = max(1, request.prompt_tokens - pick.matched_tokens)
+        self._charged_output = request.output_tokens
+        ledger.charge(slot, self._charged_prompt, request.output_tokens)
         upstream = context.upstreams[slot]
         connection = upstream.take_idle(now_s)
         if connection is not None:
@@ -204,17 +205,10 @@ class Exchange:
             return
         if status >= 400 and self.tries is not None and self.tries.refused(head, body):
             return
-        keep_alive = plan.head.keep_alive and not context.draining
-        client.transport.write(
-            b"%bContent-Length: %d\r\n%b%b\r\n%b"
-            % (
-                head.start,
-                len(body),
-                answers.connection_line(keep_alive, plan.head.minor_version),
-                self._answer_lines,
-                body,
-            )
-        )
+        keep_alive = plan.keep_alive and not context.draining
+        length = b"Content-Length: %d\r\n" % len(body)
+        connection = answers.connection_line(keep_alive, plan.minor_version)
+        client.transport.write(b"".join((head.start, length, connection, self._answer_lines, b"\r\n", body)))
         tokens, cached = whole_tokens(body)
         self._record_success(status, tokens, cached, now_s)
         self.end(status, now_s, tokens)
@@ -241,9 +235,9 @@ class Exchange:
         if head.status >= 400 and self.tries is not None and self.tries.refused(head, None):
             return
         plan, client = self.plan, self.client
-        self.relay = Relay(head, length, plan.head.minor_version, self._answer_lines, client.transport)
+        self.relay = Relay(head, length, plan.minor_version, self._answer_lines, client.transport)
         self.relay.has_body = has_body
-        self.relay.close_after = not plan.head.keep_alive or self.context.draining
+        self.relay.close_after = not plan.keep_alive or self.context.draining
 
     def answer_payload(self, payload: bytes, framed: bytes | None) -> None:
         """Pass payload on, and note the first. framed: the payload as one chunk, if it came so."""
@@ -346,7 +340,7 @@ class Exchange:
         """Write an answer of the gateway's own, and end."""
         self.client.transport.write(data)
         self.end(status, monotonic())
-        self.client.finished(keep_alive=self.plan.head.keep_alive and not self.context.draining)
+        self.client.finished(keep_alive=self.plan.keep_alive and not self.context.draining)
 
     def abandon(self) -> None:
         """Stop whatever is being asked of the engine."""

@@ -113,7 +113,7 @@ def _span(seconds: float) -> bytes:
 def tell(exchange: "Exchange", refused: Refused) -> None:
     """Send a request away, and end it."""
     plan = exchange.plan
-    close = exchange.context.draining or not plan.head.keep_alive
+    close = exchange.context.draining or not plan.keep_alive
     lines = refused.lines + exchange.id_line
     data = answers.answer(refused.status, refused.body, close=close, extra=lines, head_only=plan.is_head)
     exchange.answer_locally(data, refused.status)

@@ -46,6 +46,9 @@ class RequestPlan:
     fields: bytes
     is_head: bool
     has_length: bool
+    chunked: bool
+    keep_alive: bool
+    minor_version: int
     authorization: bytes
     _starts: dict[Place, bytes] = field(default_factory=dict)  # head up to its variable part, by replica
 
@@ -116,6 +119,9 @@ def plan_of(head: RequestHead, routes: Routes) -> RequestPlan:
         fields=b"".join(lines) + (b"X-Forwarded-Host: %b\r\n" % host if host else b""),
         is_head=head.method == b"HEAD",
         has_length=head.chunked or head.content_length >= 0,
+        chunked=head.chunked,
+        keep_alive=head.keep_alive,
+        minor_version=head.minor_version,
         authorization=_shown_key(head.lines),
     )
 

@@ -109,7 +109,7 @@ def give_up(exchange: "Exchange", problem: BadRequest | UpstreamError | NoEligib
     if exchange.tries is not None and exchange.tries.gave_up(problem):
         return
     plan = exchange.plan
-    close = exchange.context.draining or not plan.head.keep_alive
+    close = exchange.context.draining or not plan.keep_alive
     data = answers.error(problem, close=close, extra=exchange.id_line, head_only=plan.is_head)
     exchange.answer_locally(data, problem.http_status)
 

@@ -204,11 +204,11 @@ class UpstreamConnection:
 
     def _read_head(self, receiver: AnswerReceiver, data: bytes) -> None:
         while True:
-            read = self._heads.read(data)
-            if read is None:
+            head = self._heads.read(data)
+            if head is None:
                 self._await_head(data)
                 return
-            head, length, body_at = read
+            length, body_at = self._heads.length, self._heads.body_at
             if head.status >= 200:
                 break
             if head.status == 101:

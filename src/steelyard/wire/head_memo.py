@@ -75,37 +75,46 @@ class HeadMemo(Generic[Meaning]):
 
 
 class HeadReader(Generic[Meaning]):
-    """Reads the heads of one connection; the one that it read last costs two comparisons."""
+    """Reads the heads of one connection; the one that it read last costs two comparisons.
 
-    __slots__ = ("_max_bytes", "_meaning", "_memo", "_rest", "_start")
+    length: of the body of the head read last, -1 when none was given. body_at: where its body starts.
+    """
+
+    __slots__ = ("_max_bytes", "_meaning", "_memo", "_rest", "_start", "body_at", "length")
 
     def __init__(self, memo: HeadMemo[Meaning], max_bytes: int) -> None:
         self._memo = memo
         self._max_bytes = max_bytes
         self._start = b""  # the last head up to the digits of its length, or all of it
         self._rest = b""  # what came behind the digits, to the end of the head; empty when there were none
-        self._meaning: Meaning
+        self._meaning: Meaning | None = None
+        self.length = -1
+        self.body_at = 0
 
-    def read(self, data: bytes) -> tuple[Meaning, int, int] | None:
-        """(meaning, length of the body or -1, where the body starts); None while the head has no end yet,
-        or has it too late. Raises what the parse raises.
+    def read(self, data: bytes) -> Meaning | None:
+        """The meaning of the head that `data` begins with; None while it has no end yet, or has it too late.
+
+        Raises what the parse raises.
         """
         start = self._start
         if start and data.startswith(start):
             at = len(start)
-            if not self._rest:
-                return self._meaning, -1, at
+            rest = self._rest
+            if not rest:
+                self.length, self.body_at = -1, at
+                return self._meaning
             stop = data.find(b"\r", at, at + MAX_LENGTH_DIGITS + 1)
             digits = data[at:stop]
-            if stop > 0 and digits.isdigit() and data.startswith(self._rest, stop):
-                return self._meaning, int(digits), stop + len(self._rest)
+            if stop > 0 and digits.isdigit() and data.startswith(rest, stop):
+                self.length, self.body_at = int(digits), stop + len(rest)
+                return self._meaning
         end = data.find(_HEAD_END)
         if end < 0 or end > self._max_bytes:
             return None
         meaning, length = self._memo.read(data, end)
         self._remember(data, end, length)
-        self._meaning = meaning
-        return meaning, length, end + 4
+        self._meaning, self.length, self.body_at = meaning, length, end + 4
+        return meaning
 
     def _remember(self, data: bytes, end: int, length: int) -> None:
         at = data.find(_MARK, 0, end) + len(_MARK)

@@ -28,7 +28,9 @@ def test_every_verb_explains_itself(verb: str) -> None:
 
 def test_lists_policies_as_json() -> None:
     rows = json.loads(CliRunner().invoke(steelyard, ["policies", "--json"]).output)
-    assert [row["name"] for row in rows if row["default"]] == ["prefix-ttft"]
+    defaults = {row["kind"]: row["name"] for row in rows if row["default"]}
+    assert defaults == {"routing": "prefix-ttft", "placement": "least-stranding", "ordering": "priority"}
+    assert {"fgd", "deadline"} <= {row["name"] for row in rows}
 
 
 def test_checks_a_file(tmp_path: Path) -> None:

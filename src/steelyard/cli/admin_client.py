@@ -28,12 +28,17 @@ def read_admin(address: str, *path: str) -> Any:
     return _ask(address, path, "GET", TIMEOUT_S)
 
 
+def read_metrics(address: str) -> str:
+    """The metrics as text. Raises ConfigError with what the port says."""
+    return str(_ask(address, ("metrics",), "GET", TIMEOUT_S, as_json=False))
+
+
 def tell_admin(address: str, *path: str) -> Any:
     """Have something done; what the port says of it. Raises ConfigError with the reason of a refusal."""
     return _ask(address, path, "POST", ACTION_TIMEOUT_S)
 
 
-def _ask(address: str, path: tuple[str, ...], method: str, timeout_s: float) -> Any:
+def _ask(address: str, path: tuple[str, ...], method: str, timeout_s: float, as_json: bool = True) -> Any:
     base = address if "://" in address else f"http://{address}"
     if urlsplit(base).scheme not in ("http", "https"):
         raise ConfigError(f"--admin is {address!r}: it must be HOST:PORT or http://HOST:PORT")
@@ -41,7 +46,7 @@ def _ask(address: str, path: tuple[str, ...], method: str, timeout_s: float) -> 
     request = urllib.request.Request(url, method=method, headers=_key())
     try:
         with urllib.request.urlopen(request, timeout=timeout_s, context=_context(url)) as answer:
-            return json.load(answer)
+            return json.load(answer) if as_json else answer.read().decode()
     except urllib.error.HTTPError as error:
         raise ConfigError(_message(error)) from None
     except (OSError, ValueError) as error:

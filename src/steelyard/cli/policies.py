@@ -1,4 +1,4 @@
-"""`steelyard policies`: the routing policies."""
+"""`steelyard policies`: what may choose a replica, a node, or whose turn it is."""
 
 import json
 
@@ -7,21 +7,30 @@ from rich.console import Console
 from rich.table import Table
 
 from steelyard.config.plugins import summaries
+from steelyard.policies.ordering.registry import DEFAULT_ORDERING, ORDERING_SUMMARIES
+from steelyard.policies.placement.registry import DEFAULT_PLACEMENT, PLACEMENT_SUMMARIES
 from steelyard.policies.routing.registry import DEFAULT_POLICY
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def policies(as_json: bool) -> None:
-    """List the routing policies, those of installed packages too."""
+    """List the policies for routing, placement and ordering, those of installed packages too."""
+    kinds = (
+        ("routing", summaries(), DEFAULT_POLICY),
+        ("placement", PLACEMENT_SUMMARIES, DEFAULT_PLACEMENT),
+        ("ordering", ORDERING_SUMMARIES, DEFAULT_ORDERING),
+    )
     if as_json:
         rows = [
-            {"name": name, "summary": text, "default": name == DEFAULT_POLICY}
-            for name, text in summaries().items()
+            {"kind": kind, "name": name, "summary": text, "default": name == default}
+            for kind, listed, default in kinds
+            for name, text in listed.items()
         ]
         click.echo(json.dumps(rows, indent=2))
         return
-    table = Table("Policy", "Picks", box=None)
-    for name, text in summaries().items():
-        table.add_row(name, text)
-    Console().print(table)
+    for kind, listed, _ in kinds:
+        table = Table("Policy", "Picks", box=None, title=kind.capitalize(), title_justify="left")
+        for name, text in listed.items():
+            table.add_row(name, text)
+        Console().print(table)

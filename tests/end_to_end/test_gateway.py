@@ -284,3 +284,31 @@ def test_a_drained_replica_gets_nothing_until_it_is_restored() -> None:
                 return metrics(front)[drained] > before
 
             wait_until(served_again)
+
+
+def test_requests_that_came_whole_before_a_half_close_are_all_answered(fleet: Running) -> None:
+    one = chat_request().replace(b"Connection: close\r\n", b"")
+    parts = urlsplit(fleet.addresses["gateway"])
+    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=10) as client:
+        client.sendall(one + one + one)
+        client.shutdown(socket.SHUT_WR)
+        received = b""
+        while piece := client.recv(65_536):
+            received += piece
+    assert received.count(b"HTTP/1.1 200 OK") == 3
+
+
+def test_a_request_behind_a_chunked_one_does_not_wait_for_more_bytes(fleet: Running) -> None:
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunked = head + b"2\r\n[]\r\n0\r\n\r\n"
+    answer = raw(fleet, chunked + chat_request())
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 200 OK") == 1
+
+
+def test_a_name_that_is_no_name_is_not_kept(fleet: Running) -> None:
+    body = b'{"model": "' + b"m" * 300 + b'", "messages": []}'
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+    answer = raw(fleet, head % len(body) + body)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"over 256 characters" in answer

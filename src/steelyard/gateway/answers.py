@@ -2,11 +2,15 @@
 
 from collections.abc import Iterable
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from steelyard.model.errors import BadRequest, NoEligibleReplica, SteelyardError
 from steelyard.wire.openai import error_body, error_kind
+
+if TYPE_CHECKING:
+    from steelyard.gateway.request_plan import RequestPlan
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 PROCESSING = b"HTTP/1.1 102 Processing\r\n\r\n"
@@ -60,9 +64,10 @@ def error(
     return answer(status, body, close=close, extra=extra, head_only=head_only)
 
 
-def no_route(path: bytes, extra: bytes) -> bytes:
+def no_route(plan: "RequestPlan", extra: bytes) -> bytes:
     """The answer to a path that leads nowhere."""
-    return plain_error(404, f"no route for {path.decode('ascii', 'replace')[:200]}", extra=extra)
+    body = error_body(f"no route for {plan.head.path.decode('ascii', 'replace')[:200]}", error_kind(404))
+    return answer(404, body, close=not plan.keep_alive, extra=extra, head_only=plan.is_head)
 
 
 def connection_line(keep_alive: bool, minor_version: int) -> bytes:

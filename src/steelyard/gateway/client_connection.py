@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from steelyard.gateway.context import WorkerContext
 
 MAX_PIPELINED_BYTES: Final = 65_536
+CLOSING_TIMEOUT_S: Final = 30.0  # without a byte taken
 HALF_CLOSE_PROBE_AFTER_S: Final = 0.4
 
 
@@ -32,6 +33,7 @@ class ClientConnection:
         "_body_left",
         "_buffer",
         "_chunks",
+        "_closing_s",
         "_context",
         "_deadline_s",
         "_forwarding",
@@ -43,6 +45,8 @@ class ClientConnection:
         "_reading_paused",
         "_scheme",
         "_serving",
+        "_unsent_bytes",
+        "_writing_paused",
         "exchange",
         "peer",
         "transport",
@@ -60,7 +64,9 @@ class ClientConnection:
         self._chunks: ChunkedReader | None = None
         self._reading_paused = False
         self._half_closed_s = 0.0
-        self._serving = False
+        self._serving = self._writing_paused = False
+        self._closing_s = 0.0
+        self._unsent_bytes = 0
         self._deadline_s = self._quiet_since_s = 0.0
         self._forwarding = self._scheme = b""
         self._believed = False
@@ -92,11 +98,10 @@ class ClientConnection:
 
     def data_received(self, data: bytes) -> None:
         """Take bytes: of a head, of a body, or of a pipelined request that must wait."""
-        if self.exchange is None:
-            if self._plan is None:
-                self._serve(self._buffer + data if self._buffer else data)
-            else:
-                self._take_body(data)
+        if self._plan is not None:
+            self._take_body(data)
+        elif self.exchange is None and not self._writing_paused:
+            self._serve(self._buffer + data if self._buffer else data)
         else:
             self._buffer += data
             if len(self._buffer) > MAX_PIPELINED_BYTES and not self._reading_paused:
@@ -118,14 +123,18 @@ class ClientConnection:
             exchange.client_left()
 
     def pause_writing(self) -> None:
-        """The client reads slowly: stop reading from the engine."""
+        """The client reads slowly: stop reading from the engine, and begin no further answer."""
+        self._writing_paused = True
         if self.exchange is not None:
             self.exchange.client_writing(paused=True)
 
     def resume_writing(self) -> None:
         """The client caught up."""
+        self._writing_paused = False
         if self.exchange is not None:
             self.exchange.client_writing(paused=False)
+        elif not self.transport.is_closing():
+            self._go_on()
 
     # --- reading requests ----------------------------------------------------------------------
 
@@ -149,16 +158,19 @@ class ClientConnection:
                 if plan.chunked or stop > len(data):
                     self._buffer = b""
                     self._await_body(plan, length, data[body_at:])
-                    return
-                self._buffer = data[stop:]
-                self._start(plan, data[body_at:stop])
-                if self.exchange is not None or self.transport.is_closing():
+                else:
+                    self._buffer = data[stop:]
+                    self._start(plan, data[body_at:stop])
+                busy = self.exchange is not None or self._plan is not None or self._writing_paused
+                if busy or self.transport.is_closing():
                     return
                 data = self._buffer
         except BadRequest as error:
             self.refuse(error)
         finally:
             self._serving = False
+        if self._half_closed_s and self.exchange is None and not self._writing_paused:
+            self.transport.close()  # nothing more can come, and all that came whole is answered
 
     def _check_unfinished_head(self, data: bytes) -> None:
         """Decide whether a head that has not ended may go on."""
@@ -225,16 +237,25 @@ class ClientConnection:
     def finished(self, *, keep_alive: bool) -> None:
         """The answer has been written: go on with the next request, or close."""
         self.exchange = None
-        if not keep_alive or self._half_closed_s:
+        if not keep_alive:
             self.transport.close()
             return
         self._quiet_since_s = now_s = monotonic()
         self._deadline_s = now_s + self._limits.client_idle_timeout_s
+        if not self._writing_paused:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Read again, and serve what waits; the loop in `_serve` does the latter by itself."""
         if self._reading_paused:
             self._reading_paused = False
             self.transport.resume_reading()
-        if self._buffer and not self._serving:
+        if self._serving:
+            return
+        if self._buffer:
             self._serve(self._buffer)
+        elif self._half_closed_s and self._plan is None:
+            self.transport.close()
 
     def forwarding_lines(self, plan: RequestPlan) -> bytes:
         """Field lines that tell an engine for whom it works, each ending in CRLF."""
@@ -253,6 +274,9 @@ class ClientConnection:
 
     def check_deadline(self, now_s: float) -> None:
         """Give up a client or an engine that is too slow; look whether a client that half-closed is there."""
+        if self.transport.is_closing():
+            self._check_closing(now_s)
+            return
         if self.exchange is not None:
             self.exchange.check_deadlines(now_s)
         if self.exchange is not None:
@@ -260,7 +284,8 @@ class ClientConnection:
                 # A closed socket and a half-closed one look alike until something is sent: an interim
                 # answer is valid HTTP for a client that waits, and brings a reset from one that has gone.
                 self._half_closed_s = now_s
-                if self.exchange.nothing_written and not self.transport.is_closing():
+                told = self.exchange.plan.minor_version == 1 and not self.transport.is_closing()
+                if told and self.exchange.nothing_written:
                     self.transport.write(answers.PROCESSING)
             return
         if not self._deadline_s or now_s < self._deadline_s:
@@ -270,6 +295,14 @@ class ClientConnection:
             self.refuse(BadRequest(f"the request {what} did not arrive in time", http_status=408))
         else:
             self.transport.close()
+
+    def _check_closing(self, now_s: float) -> None:
+        """A closed connection still sends what was written: as long as its client reads any of it."""
+        unsent = self.transport.get_write_buffer_size()
+        if not self._closing_s or unsent < self._unsent_bytes:
+            self._closing_s, self._unsent_bytes = now_s, unsent
+        elif now_s - self._closing_s > CLOSING_TIMEOUT_S:
+            self.transport.abort()
 
     def close_if_quiet(self, now_s: float, quiet_s: float) -> None:
         """Close when nothing is under way and nothing has been for so long."""

@@ -130,7 +130,7 @@ class Exchange:
         """No route leads anywhere, or the list of models is asked for."""
         pool, extra = self.plan.pool, self.id_line
         if pool is None:
-            self.answer_locally(answers.no_route(self.plan.head.path, extra), 404)
+            self.answer_locally(answers.no_route(self.plan, extra), 404)
         else:
             models = self.context.models(pool.name)
             body = answers.model_list(models if tenant is None else tenant.usable(models))
@@ -273,7 +273,9 @@ class Exchange:
         tokens, cached = relay.tokens()
         self._record_success(status, tokens, cached, now_s)
         self.end(status, now_s, tokens)
-        if not self.client.transport.is_closing():
+        if self.client.transport.is_closing():
+            self.client.exchange = None
+        else:
             self.client.finished(keep_alive=not relay.close_after)
 
     def _record_success(self, status: int, tokens: int, cached: int, now_s: float) -> None:
@@ -364,6 +366,8 @@ class Exchange:
         """Release and record; every way out comes through here once."""
         context, pick, pool, relay = self.context, self.release(), self.pool, self.relay
         first_s = relay.first_s if relay is not None else 0.0
+        if self.tries is not None:
+            self.tries.cancel()
         if pool is None:
             context.meters.client_error(404)
         else:

@@ -83,7 +83,7 @@ class PoolTries:
         exchange.tried = frozenset()
         exchange.free_tries = 1
         exchange.body = self.renamed(self._body)
-        exchange.request = exchange.plan.understand(exchange.body)
+        exchange.request = exchange.plan.understand(exchange.body, exchange.request.tenant)
         if exchange.kept is not None or (exchange.plan.keeps_streams and exchange.request.streams):
             exchange.kept = KeptStream(exchange, pool)
 
@@ -95,7 +95,7 @@ class PoolTries:
             return None
         pool = exchange.pool = self._pools.pools[step.pool]
         exchange.tried = frozenset()
-        exchange.request = exchange.plan.understand(self.renamed(self._body))
+        exchange.request = exchange.plan.understand(self.renamed(self._body), exchange.request.tenant)
         return pool
 
     def renamed(self, body: bytes) -> bytes:
@@ -132,6 +132,7 @@ class PoolTries:
 
     def _after(self, failure: Failure, asked_s: float | None = None) -> bool:
         exchange = self._exchange
+        self.cancel()
         step = self._attempts.after(failure, monotonic(), asked_s)
         if isinstance(step, Stop):
             return False
@@ -153,7 +154,7 @@ class PoolTries:
         self._exchange.forward(monotonic())
 
     def cancel(self) -> None:
-        """The client left: a try that waits is not made."""
+        """A try that waits is not made: the client left, or the request ended otherwise."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -221,6 +221,8 @@ class UpstreamConnection:
         if has_body and length == len(data) - body_at:
             self._answer_is_whole(receiver, head, data[body_at:])
             return
+        if head.status == 204 and (length > 0 or head.chunked):
+            self.usable = False  # it has no body, and says that it has: what follows is nobody's answer
         self._buffer = b""
         self._head = head
         self._delimited_by_close = has_body and length < 0 and not head.chunked

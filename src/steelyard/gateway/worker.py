@@ -181,8 +181,10 @@ class Sweeper:
 
     def start(self) -> None:
         """Sweep now and from now on."""
-        self.sweep()
-        self._context.loop.call_later(SWEEP_S, self.start)
+        try:
+            self.sweep()
+        finally:  # whatever goes wrong once, time goes on
+            self._context.loop.call_later(SWEEP_S, self.start)
 
     def sweep(self) -> None:
         """Take in the fleet table when it changed; fire deadlines; close idle connections."""

@@ -200,7 +200,7 @@ def _check_request(head: RequestHead) -> None:
     if not head.target.startswith(b"/") and not (head.method == b"OPTIONS" and head.target == b"*"):
         if not head.target.startswith((b"http://", b"https://")):
             raise MalformedHead("the target is neither a path nor an absolute http address")
-        head.target = b"/" + head.target.split(b"/", 3)[3] if head.target.count(b"/") > 2 else b"/"
+        _take_authority(head)
     host = head.own.get(b"host")
     if host and not _HOST.fullmatch(host):
         raise MalformedHead("Host is not a host and a port")
@@ -209,6 +209,16 @@ def _check_request(head: RequestHead) -> None:
             raise MalformedHead("Host is missing")
     elif head.chunked:
         raise MalformedHead("an HTTP/1.0 request cannot be chunked")
+
+
+def _take_authority(head: RequestHead) -> None:
+    """An absolute target names the host, whatever Host says (RFC 9112 section 3.2.2); its path remains."""
+    rest = head.target.partition(b"//")[2]
+    ends = [at for at in (rest.find(b"/"), rest.find(b"?")) if at >= 0]
+    end = min(ends, default=len(rest))
+    if b"host" in head.own:
+        head.own[b"host"] = rest[:end]
+    head.target = rest[end:] if rest[end : end + 1] == b"/" else b"/" + rest[end:]
 
 
 def parse_response_head(data: bytes, max_fields: int = 256) -> ResponseHead:
@@ -231,6 +241,8 @@ def parse_response_head(data: bytes, max_fields: int = 256) -> ResponseHead:
         if len(collected.fields) > max_fields:
             raise MalformedHead(f"more than {max_fields} header fields")
         _collect(head, collected.fields)
+        if head.chunked and minor_version == 0:
+            raise MalformedHead("an HTTP/1.0 answer cannot be chunked")
     except (MalformedHead, httptools.HttpParserError) as error:
         raise UpstreamError(f"malformed response head: {error}") from None
     for line in head.lines:

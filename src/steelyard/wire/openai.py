@@ -19,6 +19,7 @@ BYTES_PER_TOKEN: Final = 4
 BLOCK_BYTES: Final = 1024
 BLOCK_TOKENS: Final = BLOCK_BYTES // BYTES_PER_TOKEN
 MAX_BLOCKS: Final = 512
+MAX_MODEL_CHARACTERS: Final = 256
 DEFAULT_OUTPUT_TOKENS: Final = 128
 
 
@@ -39,6 +40,7 @@ def read_inference(body: bytes, tenant: str = "", affinity_key: str = "") -> Req
         return _read_loosely(body, affinity_key)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"the body is not valid JSON: {error}", code="invalid_json") from None
+    check_model(fields.model)
     # In the order in which a chat template renders them: what comes first decides what can be shared.
     prompt = b"".join(
         (fields.system, fields.instructions, fields.tools, fields.messages, fields.prompt, fields.input)
@@ -57,6 +59,13 @@ def read_inference(body: bytes, tenant: str = "", affinity_key: str = "") -> Req
     )
 
 
+def check_model(model: str) -> None:
+    """Refuse a name that is no name: names are kept. Raises BadRequest."""
+    if len(model) > MAX_MODEL_CHARACTERS:
+        problem = f"the name of the model is over {MAX_MODEL_CHARACTERS} characters"
+        raise BadRequest(problem, param="model", code="invalid_value")
+
+
 def _bounded(output_tokens: int) -> int:
     return min(max(output_tokens, 0), 1 << 20) or DEFAULT_OUTPUT_TOKENS
 
@@ -69,6 +78,7 @@ def _read_loosely(body: bytes, affinity_key: str) -> Request:
         raise BadRequest(
             "the body must be a JSON object whose `model` is a string", param="model", code="invalid_type"
         ) from None
+    check_model(model)
     return Request(
         model=model,
         prompt_tokens=len(body) // BYTES_PER_TOKEN + 1,

@@ -66,10 +66,6 @@ class HeadMemo(Generic[Meaning]):
             self._kept[key] = found
         return found
 
-    def clear(self) -> None:
-        """Forget all: what heads mean has changed (a new configuration)."""
-        self._kept.clear()
-
     def __len__(self) -> int:
         return len(self._kept)
 

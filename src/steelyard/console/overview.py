@@ -15,7 +15,8 @@ The answer is one JSON object:
   `utilisation` and `balance_degree` of the nodes' CPU load (the seed's formulas), and `nodes`, as in
   `steelyard nodes --json`.
 
-For the first moment of a gateway's life, there are `ready` (false), `replicas`, `requests` and `in_flight` alone.
+In the first moment of a gateway's life there are `ready` (false), `replicas`, `requests` and
+`in_flight` alone.
 """
 
 from dataclasses import asdict

@@ -20,6 +20,14 @@ def seconds(value: float | None) -> str:
     return f"{value:.2f} s" if abs(value) < 10 else f"{value:.1f} s"
 
 
+def span(value: float) -> str:
+    """A round time: 5 m, 90 s."""
+    for unit, whole in _SPANS:
+        if value >= whole and value % whole == 0 and value > 90:
+            return f"{value / whole:.0f} {unit}"
+    return f"{value:.0f} s"
+
+
 def size(value: float | None) -> str:
     """Bytes."""
     if value is None:
@@ -82,5 +90,5 @@ def in_query(value: str) -> str:
 
 FILTERS = {
     function.__name__: function
-    for function in (seconds, size, number, percent, tiny, measure, clock, ago, share, in_query)
+    for function in (seconds, span, size, number, percent, tiny, measure, clock, ago, share, in_query)
 }

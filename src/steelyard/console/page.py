@@ -8,15 +8,26 @@ from urllib.parse import parse_qsl, urlencode
 from steelyard.console.watch import Watch
 
 MAX_QUERY = 2000
+PAGE_PATIENCE_S, STREAM_PATIENCE_S = 0.1, 2.5
 Context = dict[str, Any]
 
 
 class Query:
-    """What follows the question mark; bounded, and the last of several values counts."""
+    """What follows the question mark; bounded, and the last of several values counts.
 
-    def __init__(self, text: str) -> None:
+    patience_s: how long whoever asks would wait for the workers. A page comes soon or not at all; a stream
+    has time.
+    """
+
+    def __init__(self, text: str, patience_s: float = STREAM_PATIENCE_S) -> None:
+        self.patience_s = patience_s
         pairs = parse_qsl(text[:MAX_QUERY], keep_blank_values=False, max_num_fields=20) if text else []
         self.values = dict(pairs)
+
+    @property
+    def is_page(self) -> bool:
+        """Whether a whole page is asked for, and not what changed in it."""
+        return self.patience_s < STREAM_PATIENCE_S
 
     def text(self, name: str) -> str:
         """A value, "" when there is none."""

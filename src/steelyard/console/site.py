@@ -15,7 +15,7 @@ from steelyard.console.actions import perform
 from steelyard.console.assets import assets
 from steelyard.console.live import Live
 from steelyard.console.overview import snapshot
-from steelyard.console.page import Page, Query
+from steelyard.console.page import PAGE_PATIENCE_S, Page, Query
 from steelyard.console.pages.registry import PAGES
 from steelyard.console.planes import GatewayPlane, JobsPlane, Origins
 from steelyard.console.watch import Watch
@@ -75,7 +75,7 @@ class Console:
         return answers.whole(200, (await self._page(page, request)).encode(), head_only=head_only)
 
     async def _page(self, page: Page, request: AdminRequest) -> str:
-        query, shared = Query(request.query), self._shared(page, request)
+        query, shared = Query(request.query, PAGE_PATIENCE_S), self._shared(page, request)
         try:
             values = await page.context(self.watch, query)
             return templates.render(f"pages/{page.name}", {**shared, **values})

@@ -13,6 +13,7 @@ from typing import Any
 
 from steelyard.config.schema import Configuration
 from steelyard.console.asked_jobs import AskedJobs, NoJobs
+from steelyard.console.asked_workers import AskedWorkers
 from steelyard.console.history import Points, StateHistory
 from steelyard.console.planes import GatewayPlane, JobsPlane, Origins
 from steelyard.console.rates import Rates, fell, in_flight_balance, rates
@@ -37,6 +38,7 @@ class Watch:
         self.gateway = gateway
         self.origins = origins
         self.jobs = AskedJobs(jobs)
+        self.workers = AskedWorkers()
         self.objective_s = objective_s
         self.points = Points()
         self.states = StateHistory()

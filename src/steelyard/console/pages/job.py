@@ -36,9 +36,20 @@ async def context(watch: Watch, query: Query) -> Context:
         "tasks_left": max(0, job["tasks"] - TASKS),
         "changes": list(reversed(job["timeline"][-CHANGES:])),
         "over": job["state"] in _OVER,
-        "holding": _HOLDING,
+        "log_text": await _log_tail(watch, task_id, query),
         **_timeline(job, watch.now_s()),
     }
+
+
+async def _log_tail(watch: Watch, task_id: str, query: Query) -> str:
+    """The end of the log, for the page itself; what comes after it is the stream's business."""
+    if not task_id or not query.is_page:
+        return ""
+    try:
+        answer = await watch.jobs.ask("logs", task=task_id, offset=-LOG_TAIL_BYTES)
+    except (NoJobs, SteelyardError):
+        return ""
+    return str(answer["text"])
 
 
 def _timeline(job: dict[str, Any], now_s: float) -> Context:

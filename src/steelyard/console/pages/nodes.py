@@ -9,6 +9,7 @@ from steelyard.model.errors import SteelyardError
 
 ROWS = 50
 TASKS = 8
+UNLIMITED = 1e12
 RESOURCES = (
     ("cpu_cores", "CPU", "cores"),
     ("memory_bytes", "Memory", "bytes"),
@@ -46,6 +47,8 @@ def drawn(node: dict[str, Any], resources: list[tuple[str, str, str]]) -> dict[s
     cells = []
     for name, title, kind in resources:
         whole, used = node["capacity"].get(name) or 0.0, node["used"].get(name)
+        if whole >= UNLIMITED:
+            whole = 0.0  # nobody said how much there is: what is used is shown, and is of nothing
         share = used / whole if whole and used is not None else None
         heat = min(10, round(share * 10)) if share is not None else -1
         reserved = node["reserved"].get(name)

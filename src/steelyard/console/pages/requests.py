@@ -5,7 +5,7 @@ from typing import Any
 from steelyard.console import access_tail
 from steelyard.console.page import Context, Page, Query
 from steelyard.console.watch import Watch
-from steelyard.model.errors import BadRequest, SteelyardError
+from steelyard.model.errors import SteelyardError
 
 SHOWN = 50
 
@@ -13,18 +13,21 @@ SHOWN = 50
 async def context(watch: Watch, query: Query) -> Context:
     """A list of picks, with what the access log says of them, and one receipt drawn."""
     text, request_id = query.text("q")[:200], query.text("id")[:200]
+    waiting = False
     try:
-        picks = await watch.gateway.picks(text)
+        picks = await watch.workers.ask(f"picks {text}", lambda: watch.gateway.picks(text), query.patience_s)
     except SteelyardError:
-        picks = []  # it is starting
+        picks, waiting = [], True
     log, listen = _from_configuration(watch)
     ended = access_tail.by_request(log) if log else {}
     return {
         "picks": [pick | {"ended": ended.get(pick["request_id"])} for pick in picks[:SHOWN]],
+        "waiting": waiting,
         "chosen": request_id,
         "log": log,
         "listen": listen,
-        **await _receipt(watch, request_id, ended),
+        **await _receipt(watch, query, request_id),
+        "outcome": ended.get(request_id),
     }
 
 
@@ -37,14 +40,16 @@ def _from_configuration(watch: Watch) -> tuple[str, str]:
     return configuration.access_log, configuration.listen.replace("0.0.0.0", "127.0.0.1")
 
 
-async def _receipt(watch: Watch, request_id: str, ended: dict[str, dict[str, Any]]) -> Context:
+async def _receipt(watch: Watch, query: Query, request_id: str) -> Context:
     if not request_id:
-        return {"tries": [], "missing": "", "outcome": None}
+        return {"tries": [], "missing": ""}
     try:
-        tries = [drawn(pick) for pick in await watch.gateway.why(request_id)]
-    except BadRequest as error:
-        return {"tries": [], "missing": str(error), "outcome": ended.get(request_id)}
-    return {"tries": tries, "missing": "", "outcome": ended.get(request_id)}
+        why = await watch.workers.ask(
+            f"why {request_id}", lambda: watch.gateway.why(request_id), query.patience_s
+        )
+    except SteelyardError as error:
+        return {"tries": [], "missing": str(error)}
+    return {"tries": [drawn(pick) for pick in why], "missing": ""}
 
 
 def drawn(pick: dict[str, Any]) -> dict[str, Any]:
@@ -85,4 +90,4 @@ def drawn(pick: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-PAGE = Page("requests", "Requests", context, ("request_table",))
+PAGE = Page("requests", "Requests", context, ("request_table", "request_receipt"))

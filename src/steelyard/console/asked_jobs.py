@@ -71,6 +71,10 @@ class AskedJobs:
         self._absent = None
         return answer
 
+    def close(self) -> None:
+        """Ask no more."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
     def forget(self) -> None:
         """After an order: what was answered before it is not so any more."""
         self._answers.clear()

@@ -64,7 +64,9 @@ class StateHistory:
     def spans(self, replica_id: str, now_s: float, window_s: float) -> list[Span]:
         """Its states over the last `window_s` seconds, oldest first."""
         changes = list(self._changes.get(replica_id, ()))
-        ends = [at_s for at_s, _ in changes[1:]] + [now_s]
+        if not changes:
+            return []
+        ends = [*(at_s for at_s, _ in changes[1:]), now_s]
         spans = []
         for (at_s, state), end_s in zip(changes, ends, strict=True):
             begin_s = max(at_s, now_s - window_s)

@@ -4,6 +4,8 @@ Reading is GET, doing is POST with the token that the page carries. The admin po
 and the key before anything comes here.
 """
 
+import sys
+import traceback
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
@@ -50,6 +52,20 @@ class Console:
 
     async def answer(self, request: AdminRequest) -> AdminAnswer:
         """Answer one request. Raises BadRequest for one that is no page's."""
+        try:
+            return await self._answer(request)
+        except SteelyardError:
+            raise
+        except (
+            Exception
+        ) as error:  # a page of ours that breaks must not take the admin port's connection along
+            traceback.print_exc(file=sys.stderr)
+            raise BadRequest(
+                f"this page broke ({type(error).__name__}); the gateway serves on, and its log says where",
+                http_status=500,
+            ) from error
+
+    async def _answer(self, request: AdminRequest) -> AdminAnswer:
         path, method = request.path.removeprefix(ROOT).strip("/"), request.head.method
         if method in (b"GET", b"HEAD"):
             return await self._shown(path, request, method == b"HEAD")
@@ -140,6 +156,7 @@ class Console:
             raise
         except SteelyardError as error:
             raise BadRequest(str(error), http_status=error.http_status) from None
+        self.watch.changed()
         if b"application/json" in request.field(b"accept"):
             return answers.as_json(200, {"said": said})
         back = fields.get("back", ROOT)

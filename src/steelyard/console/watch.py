@@ -8,6 +8,7 @@ import asyncio
 import sys
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from time import time
 from typing import Any
 
@@ -47,20 +48,34 @@ class Watch:
         self.cluster: dict[str, Any] | None = None
         self.jobs_missing = ""
         self.viewers = 0
-        self.ticks = 0
+        self.ticks = 0  # of looks and changes: what was made in one is good for all who look in it
+        self._looks = 0
         self._recent: deque[GatewaySample] = deque(maxlen=WINDOW_POINTS + 1)
         self._ticked = asyncio.Event()
 
     async def run(self) -> None:
-        """Look, for ever."""
-        while True:
-            try:
-                await self.look()
-            except Exception as error:  # noqa: BLE001 - a page that stops is better than a gateway that does
-                print(f"steelyard: the console could not look: {error!r}", file=sys.stderr, flush=True)
-            self._ticked.set()
-            self._ticked = asyncio.Event()
-            await asyncio.sleep(TICK_S)
+        """Look, until cancelled."""
+        try:
+            while True:
+                try:
+                    await self.look()
+                except Exception as error:  # noqa: BLE001 - a page that stops is better than a gateway that does
+                    print(f"steelyard: the console could not look: {error!r}", file=sys.stderr, flush=True)
+                self._tell()
+                await asyncio.sleep(TICK_S)
+        finally:
+            self.jobs.close()
+
+    def _tell(self) -> None:
+        self._ticked.set()
+        self._ticked = asyncio.Event()
+
+    def changed(self) -> None:
+        """Somebody did something: show it now, not at the next look."""
+        with suppress(SteelyardError):
+            self.sample = self.gateway.sample()
+        self.ticks += 1
+        self._tell()
 
     async def next_tick(self) -> None:
         """Wait for the next look."""
@@ -69,7 +84,8 @@ class Watch:
     async def look(self) -> None:
         """One look."""
         self.ticks += 1
-        if self.viewers or self.ticks % SELDOM == 1:
+        self._looks += 1
+        if self.viewers or self._looks % SELDOM == 1:
             await self._look_at_jobs()
         try:
             sample = self.gateway.sample()

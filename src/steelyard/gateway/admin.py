@@ -9,6 +9,7 @@ session's cookie from then on, which opens the console alone.
 
 import asyncio
 import socket
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -145,7 +146,9 @@ class AdminServer:
             self._streams.discard(sending)
             for each in (sending, leaving):
                 each.cancel()
-            await asyncio.gather(sending, leaving, return_exceptions=True)
+            ended, _ = await asyncio.gather(sending, leaving, return_exceptions=True)
+            if isinstance(ended, Exception) and not isinstance(ended, OSError | TimeoutError):
+                print(f"steelyard: a stream of the admin port broke: {ended!r}", file=sys.stderr, flush=True)
             writer.transport.abort()
 
     async def _send(self, answer: EventStream, writer: asyncio.StreamWriter) -> None:

@@ -31,7 +31,7 @@ async def context(watch: Watch, query: Query) -> Context:
     text = query.text("q").lower()
     found = [node for node in nodes if text in node["node"].lower()] if text else nodes
     part = Part.of(found, query.number("from", 0), ROWS)
-    shown = [known for known in RESOURCES if any(node["capacity"][known[0]] for node in part.rows)]
+    shown = [known for known in RESOURCES if any(node["capacity"].get(known[0]) for node in part.rows)]
     return {
         "part": part,
         "rows": [drawn(node, shown) for node in part.rows],

@@ -21,6 +21,9 @@
     if (/^[1-9]$/.test(event.key) && pages[event.key - 1]) location.href = pages[event.key - 1].href;
   });
 
+  const current = document.querySelector(".top nav [aria-current]");
+  if (current) current.parentNode.scrollLeft = current.offsetLeft - current.parentNode.offsetLeft - 40;
+
   // --- regions: change only what differs, so that focus, selection and open menus stay ---------------
   const same = (a, b) => a.nodeType === b.nodeType && a.nodeName === b.nodeName && (a.id || "") === (b.id || "");
   const morph = (have, want) => {

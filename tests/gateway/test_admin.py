@@ -66,6 +66,15 @@ def test_a_page_of_another_origin_can_do_nothing(line: str) -> None:
     assert answered(f"POST /drain HTTP/1.1\nHost: localhost:PORT\n{line}\n") == (403, [])
 
 
+def test_a_link_from_elsewhere_leads_to_a_page_and_to_nothing_else() -> None:
+    visit = "Host: localhost\nSec-Fetch-Site: cross-site\nSec-Fetch-Mode: navigate\nSec-Fetch-Dest: %s\n"
+    assert answered(f"GET /console/jobs HTTP/1.1\n{visit % 'document'}")[0] == 200
+    assert answered(f"GET /console/jobs HTTP/1.1\n{visit % 'iframe'}")[0] == 403
+    assert answered(f"GET /console/api/overview HTTP/1.1\n{visit % 'document'}")[0] == 403
+    assert answered(f"GET /status HTTP/1.1\n{visit % 'document'}")[0] == 403
+    assert answered(f"POST /console/act/x HTTP/1.1\n{visit % 'document'}")[0] == 403
+
+
 def test_its_own_page_can() -> None:
     lines = "Origin: http://localhost:PORT\nSec-Fetch-Site: same-origin\n"
     assert answered(f"POST /drain HTTP/1.1\nHost: localhost:PORT\n{lines}")[0] == 200

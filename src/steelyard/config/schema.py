@@ -246,12 +246,14 @@ class LimitOptions:
     max_connections: int = 20_000  # a worker
     client_head_timeout_s: float = 10.0  # from a head's first byte to its last
     client_body_timeout_s: float = 60.0  # between two pieces of a body
+    min_body_bytes_per_s: float = 500.0  # over all of a body, after the timeout's grace; 0: no least rate
     client_idle_timeout_s: float = 75.0  # a kept connection without a request
 
     def __post_init__(self) -> None:
         counts = ("max_head_bytes", "max_header_count", "max_body_bytes", "max_connections")
         times = ("client_head_timeout_s", "client_body_timeout_s", "client_idle_timeout_s")
         _require_above(self, "limits", *counts, *times)
+        _require_not_below(self, "limits", "min_body_bytes_per_s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -185,6 +185,8 @@ class Exchange:
         place = self.context.upstreams[pick.slot].place
         head = plan.head_bytes(place, self.client.forwarding_lines(plan), self.request_id, len(body))
         connection.send(self.kept or self, head, body, head_request=plan.is_head)
+        if self.client.writing_paused:
+            connection.transport.pause_reading()  # it goes on with an answer that the client is slow to read
 
     # --- what the engine does ------------------------------------------------------------------
 
@@ -314,6 +316,8 @@ class Exchange:
         if self.connection is not None:
             transport = self.connection.transport
             (transport.pause_reading if paused else transport.resume_reading)()
+        if not paused:
+            self.last_s = monotonic()  # the silence was the client's
 
     def client_left(self) -> None:
         """Nobody waits for the answer: the engine is told by a closed connection."""
@@ -328,12 +332,6 @@ class Exchange:
     def nothing_written(self) -> bool:
         """Whether the client has not seen a byte of the answer."""
         return self.relay is None or not self.relay.begun
-
-    # --- what time does ------------------------------------------------------------------------
-
-    def check_deadlines(self, now_s: float) -> None:
-        """Called by the sweeper."""
-        setbacks.check_deadlines(self, now_s)
 
     # --- ends ----------------------------------------------------------------------------------
 

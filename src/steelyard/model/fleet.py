@@ -44,8 +44,8 @@ class Fleet:
     output_tokens: output tokens still expected of the requests in flight.
     reported_waiting, reported_running: requests that the engine itself says wait and run, whoever sent
         them; reported_kv_used: share of its KV cache in use, 0..1. Each is `UNKNOWN` when it does not say.
-    order: the same as `requests`, sorted; None until a policy asks for it, or when counts came from elsewhere.
-        Whoever changes `requests` keeps it up to date or takes it away.
+    order: the same as `requests`, sorted; None until a policy asks for it, or when counts came from
+        elsewhere. Whoever changes `requests` keeps it up to date or takes it away.
     """
 
     version: int = 0

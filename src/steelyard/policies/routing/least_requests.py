@@ -9,8 +9,8 @@ from typing import Final
 
 from steelyard.model.chance import Rng
 from steelyard.model.fleet import Eligible, Fleet
-from steelyard.model.pick import Pick
 from steelyard.model.fleet_order import FleetOrder
+from steelyard.model.pick import Pick
 from steelyard.model.request import Request
 from steelyard.policies.ties import least_slot
 

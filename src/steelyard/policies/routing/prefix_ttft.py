@@ -117,8 +117,10 @@ class PrefixTtft:
                 queued = queued_tokens[slot]
                 if queued:
                     busy += 1
-                    wait_s = queued * token_s * slowness[slot]
-                    passed_s = now_s - index.head_us(slot) * 1e-6
+                    wait_s = (start_s + queued * token_s) * slowness[slot]
+                    passed_s = now_s - index.head_us(slot) * 1e-6 - idle_s
+                    if passed_s < 0.0:
+                        passed_s = 0.0
                     left_s = wait_s - passed_s if passed_s < wait_s else min(MOST_LATE_S, passed_s - wait_s)
                     if left_s < LEAST_LEFT * wait_s:
                         left_s = LEAST_LEFT * wait_s

@@ -51,6 +51,7 @@ COMPILED = (
     "policies/prefill_speed.py",
     "policies/prefix_index.py",
     "model/fleet.py",
+    "model/fleet_order.py",
     "model/request.py",
     "model/pick.py",
     "cluster/membership.py",

@@ -23,6 +23,8 @@ COMPILED = (
     "gateway/upstream.py",
     "gateway/answer_head.py",
     "gateway/relay.py",
+    "gateway/answers.py",
+    "gateway/forwarding.py",
     "gateway/meters.py",
     "gateway/admission.py",
     "gateway/door.py",
@@ -48,6 +50,9 @@ COMPILED = (
     "policies/prefill_speed.py",
     "policies/prefix_index.py",
     "model/fleet.py",
+    "model/request.py",
+    "model/pick.py",
+    "cluster/membership.py",
     "policies/failure/retry_budget.py",
     "policies/failure/outlier.py",
 )

@@ -12,8 +12,8 @@ from steelyard.gateway import door
 from steelyard.gateway.admission import Admission
 from steelyard.gateway.door import Door
 from steelyard.gateway.tenants import Tenant
+from steelyard.model.pick import Pick
 from steelyard.model.request import Request
-from steelyard.model.routing_policy import Pick
 from steelyard.policies.admission.limiter import ROW_WORDS, Limiter
 
 # Compiled, the door takes nothing but real exchanges; end_to_end/test_tenants.py shows it to them.

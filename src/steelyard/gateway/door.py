@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from steelyard.config.access import PRIORITIES, AdmissionOptions
 from steelyard.gateway import refusals
 from steelyard.model.fleet import Fleet
-from steelyard.model.routing_policy import Pick
+from steelyard.model.pick import Pick
 from steelyard.policies.admission.fair_queue import FairQueue
 from steelyard.policies.admission.gradient import Gradient
 from steelyard.policies.admission.registry import ORDERS

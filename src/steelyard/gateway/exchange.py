@@ -20,8 +20,8 @@ from steelyard.gateway.request_plan import RequestPlan
 from steelyard.gateway.routes import Pool
 from steelyard.gateway.upstream import UpstreamConnection
 from steelyard.model.errors import BadRequest, NoEligibleReplica, UpstreamError
+from steelyard.model.pick import Pick
 from steelyard.model.request import Request
-from steelyard.model.routing_policy import Pick
 
 if TYPE_CHECKING:
     from steelyard.gateway.admission import Admission

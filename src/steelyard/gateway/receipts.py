@@ -11,7 +11,7 @@ from time import time
 from typing import Any, Final
 
 from steelyard.model.fleet import Fleet
-from steelyard.model.routing_policy import Pick
+from steelyard.model.pick import Pick
 
 KEPT: Final = 4096  # a power of two: the place in the ring is a mask away
 MAX_SHOWN: Final = 16  # of candidates; some policies look at every replica

@@ -7,10 +7,9 @@ only `cluster` writes. A slot outlives its replica and may be given to another o
 """
 
 from dataclasses import dataclass, field
+from typing import Final
 
-import msgspec
-
-UNKNOWN = -1
+UNKNOWN: Final = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +64,7 @@ class Fleet:
         return len(self.ids)
 
 
-class Eligible(msgspec.Struct, frozen=True):
+class Eligible:
     """The slots that may take a request now: alive, not draining, serving its model, not yet tried.
 
     The same object is passed for as long as the set stays the same, so a policy may keep what
@@ -75,8 +74,11 @@ class Eligible(msgspec.Struct, frozen=True):
     members: the same slots, for a quick test of membership.
     """
 
-    slots: tuple[int, ...]
-    members: frozenset[int]
+    __slots__ = ("members", "slots")
+
+    def __init__(self, slots: tuple[int, ...], members: frozenset[int]) -> None:
+        self.slots: Final = slots
+        self.members: Final = members
 
     @classmethod
     def of(cls, slots: "tuple[int, ...] | list[int] | range") -> "Eligible":

@@ -15,8 +15,9 @@ from steelyard.cluster.membership import Membership, ReplicaState
 from steelyard.model.chance import Rng
 from steelyard.model.errors import NoEligibleReplica
 from steelyard.model.fleet import Eligible
+from steelyard.model.pick import Pick
 from steelyard.model.request import Request
-from steelyard.model.routing_policy import Pick, RoutingPolicy
+from steelyard.model.routing_policy import RoutingPolicy
 from steelyard.policies.failure.outlier import OutlierDetector
 from steelyard.policies.failure.slow_start import slow_start_share
 
@@ -54,6 +55,7 @@ class Router:
 
     def __init__(self, membership: Membership, pools: list[RoutedPool], rng: Rng) -> None:
         self._membership = membership
+        self._fleet = membership.fleet  # one object for ever; only its columns change
         self._pools = {pool.name: pool for pool in pools}
         self._rng = rng
         self._kept: dict[tuple[str, str], _Candidates] = {}
@@ -66,7 +68,7 @@ class Router:
         pool = self._pools[pool_name]
         # Set by set, not by a call: this line is passed by every request.
         kept = self._kept.get((pool_name, request.model))
-        if kept is None or now_s >= kept.expires_s or self._version != self._membership.fleet.version:
+        if kept is None or now_s >= kept.expires_s or self._version != self._fleet.version:
             kept = self._candidates(pool, request.model, now_s)
         eligible = kept.eligible
         if tried and eligible is not None:
@@ -79,7 +81,7 @@ class Router:
             raise error
         if pool.returned_s:
             eligible = self._slow_started(pool, eligible, now_s)
-        return pool.policy.pick(request, eligible, self._membership.fleet, now_s)
+        return pool.policy.pick(request, eligible, self._fleet, now_s)
 
     def has_other(self, pool_name: str, request: Request, tried: frozenset[int], now_s: float) -> bool:
         """Whether a replica that was not tried could take the request."""
@@ -128,7 +130,7 @@ class Router:
         return self._pools.get(replica.pool) if replica is not None else None
 
     def _candidates(self, pool: RoutedPool, model: str, now_s: float) -> _Candidates:
-        if self._version != self._membership.fleet.version:
+        if self._version != self._fleet.version:
             self._take_in_changes(now_s)
         kept = self._kept.get((pool.name, model))
         if kept is None or now_s >= kept.expires_s:

@@ -58,11 +58,13 @@ class SharedLedger(Ledger):
 
     def refresh(self, now_s: float) -> None:
         """Sum all rows into the fleet's columns, if the last time is long enough ago."""
-        if self._rows_sequence != self._page.rows_sequence:
-            self._look_for_others()
-        if not self._others or now_s < self._next_refresh_s:
+        if now_s < self._next_refresh_s:
             return
         self._next_refresh_s = now_s + REFRESH_S
+        if self._rows_sequence != self._page.rows_sequence:
+            self._look_for_others()
+        if not self._others:
+            return
         self.publish()
         fleet, slots = self.fleet, len(self.fleet)
         for column, values in enumerate((fleet.requests, fleet.queued_prompt_tokens, fleet.output_tokens)):

@@ -12,7 +12,7 @@ import msgspec
 import xxhash
 
 from steelyard.model.errors import BadRequest
-from steelyard.model.request import Request
+from steelyard.model.request import PREFIX_HASH_BITS, Request
 from steelyard.wire.openai_bodies import Answer, Body, ModelOnly, Usage
 
 BYTES_PER_TOKEN: Final = 4
@@ -21,6 +21,7 @@ BLOCK_TOKENS: Final = BLOCK_BYTES // BYTES_PER_TOKEN
 MAX_BLOCKS: Final = 512
 MAX_MODEL_CHARACTERS: Final = 256
 DEFAULT_OUTPUT_TOKENS: Final = 128
+HASH_MASK: Final = (1 << PREFIX_HASH_BITS) - 1
 
 
 _decode_body: Final = msgspec.json.Decoder(Body).decode
@@ -93,14 +94,14 @@ def _key_digest(key: str) -> int:
 
 
 def prefix_hashes(prompt: bytes, key: str) -> tuple[int, ...]:
-    """Chained xxh3-64 over whole blocks of `BLOCK_BYTES`; at most `MAX_BLOCKS` of them.
+    """Chained xxh3 over whole blocks of `BLOCK_BYTES`; at most `MAX_BLOCKS` of them.
 
     key: mixed in first, so that prompts of two tenants or two models never share a hash.
     """
     chained = _key_digest(key)
     hashes: list[int] = []
     for start in range(0, min(len(prompt) // BLOCK_BYTES, MAX_BLOCKS) * BLOCK_BYTES, BLOCK_BYTES):
-        chained = _digest(prompt[start : start + BLOCK_BYTES], chained)
+        chained = _digest(prompt[start : start + BLOCK_BYTES], chained) & HASH_MASK
         hashes.append(chained)
     return tuple(hashes)
 

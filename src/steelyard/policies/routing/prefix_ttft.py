@@ -21,13 +21,14 @@ The constants follow from that ratio. They were compared on generated sessions a
 conversation at once and twice its speed and on Azure's at four and six times: only other loads are held out.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Final
 
 from steelyard.model.chance import Rng
 from steelyard.model.fleet import Eligible, Fleet
+from steelyard.model.pick import Pick
 from steelyard.model.request import Request
-from steelyard.model.routing_policy import Pick
 from steelyard.policies.prefill_speed import PrefillSpeed
 from steelyard.policies.prefix_index import DEFAULT_CAPACITY_BLOCKS, PrefixIndex
 
@@ -63,8 +64,7 @@ class PrefixTtft:
         if speed.version != fleet.version:
             self._take_in(fleet)
         held = index.held_by(slots, hashes) if hashes else None
-        scores, busy = self._scores(request, slots, held, fleet, now_s)
-        least = min(scores)
+        scores, least, busy = self._scores(request, slots, held, fleet, now_s)
         # Differences of a twentieth of the own work are noise of what was learned.
         bound = least + NEAR * (speed.start_s + prompt_tokens * speed.token_s)
         near = [at for at, score in enumerate(scores) if score <= bound]
@@ -85,16 +85,16 @@ class PrefixTtft:
 
     def _scores(
         self, request: Request, slots: tuple[int, ...], held: list[int] | None, fleet: Fleet, now_s: float
-    ) -> tuple[list[float], int]:
-        """(seconds a candidate, how many of them have a queue)."""
-        speed, heads = self._speed, self.index.head_us
+    ) -> tuple[list[float], float, int]:
+        """(seconds a candidate, the least of them, how many have a queue)."""
+        speed, index = self._speed, self.index
         queued_tokens, requests, slowness = fleet.queued_prompt_tokens, fleet.requests, speed.slowness
         token_s, start_s = speed.token_s, speed.start_s
         batch_s = BATCH_STEPS * speed.step_s
         others = 1.0 / (1.0 - (self._busy if self._busy < MOST_BUSY else MOST_BUSY))
         prompt_tokens, block_tokens = request.prompt_tokens, request.prefix_block_tokens
         own_s = start_s + prompt_tokens * token_s
-        busy, at = 0, 0
+        busy, at, least = 0, 0, math.inf
         scores: list[float] = []
         for slot in slots:
             if held is not None:
@@ -115,15 +115,18 @@ class PrefixTtft:
                 if queued:
                     busy += 1
                     wait_s = queued * token_s * slowness[slot]
-                    passed_s = now_s - heads(slot) * 1e-6
+                    passed_s = now_s - index.head_us(slot) * 1e-6
                     left_s = wait_s - passed_s if passed_s < wait_s else min(MOST_LATE_S, passed_s - wait_s)
                     if left_s < LEAST_LEFT * wait_s:
                         left_s = LEAST_LEFT * wait_s
                     seconds += left_s
-                scores.append((seconds + batch * batch_s) * slowness[slot])
+                seconds = (seconds + batch * batch_s) * slowness[slot]
             else:
-                scores.append(own_s * others * slowness[slot])
-        return scores, busy
+                seconds = own_s * others * slowness[slot]
+            if seconds < least:
+                least = seconds
+            scores.append(seconds)
+        return scores, least, busy
 
     def _one_of(self, near: list[int], slots: tuple[int, ...], *, fresh: bool) -> int:
         """One of equals: the one whose cache was filled least, so that cold prefixes go where there is room

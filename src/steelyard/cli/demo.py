@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from steelyard.cli import exit_codes
 from steelyard.cli.demo_caches import caches
 from steelyard.cli.demo_jobs import jobs
 from steelyard.cli.demo_seed_math import seed_math
@@ -66,7 +67,7 @@ def demo(ctx: click.Context, out: Path, seconds: float, policies: tuple[str, ...
     for run in runs:
         for error in run.report.first_errors if run.report.lost else ():
             console.print(f"{run.policy}: {error}")
-    sys.exit(1 if lost else 0)
+    sys.exit(exit_codes.FAILED if lost else exit_codes.DONE)
 
 
 demo.add_command(caches)

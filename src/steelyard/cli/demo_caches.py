@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
+from steelyard.cli import exit_codes
 from steelyard.cli.jobs_argument import console
 from steelyard.demo.cache_story import KEYS, POLICIES, CacheStory, play
 from steelyard.demo.caches import nginx_command
@@ -42,7 +43,7 @@ def caches(requests: int) -> None:
         f"now, {ring.needless:.1%} without need"
     )
     lost = sum(each.lost for story in stories.values() for each in story.chapters)
-    sys.exit(1 if lost else 0)
+    sys.exit(exit_codes.FAILED if lost else exit_codes.DONE)
 
 
 def _table(stories: dict[str, CacheStory]) -> Table:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from steelyard.model.errors import SteelyardError
+from steelyard.model.errors import ConfigError, SteelyardError
 
 START_TIMEOUT_S = 15.0
 _FILE = """daemon off; master_process off; pid {place}/pid; error_log {place}/error.log crit;
@@ -48,7 +48,7 @@ class CacheShape:
     """
 
     zone_kib: int = 96
-    rate_per_s: int = 200
+    rate_per_s: int = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +77,10 @@ class CacheNode:
 
 
 def nginx_command() -> str:
-    """Where nginx is. Raises SteelyardError when it is not installed."""
+    """Where nginx is. Raises ConfigError when it is not installed."""
     found = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
     if found is None:
-        raise SteelyardError("nginx is not installed: real caches need it (on Debian: nginx-light)")
+        raise ConfigError("nginx is not installed: real caches need it (on Debian: nginx-light)")
     return found
 
 

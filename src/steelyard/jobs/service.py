@@ -308,4 +308,5 @@ def _as_event(event: AttemptEvent) -> Event:
         asked_to_stop=event.asked_to_stop,
         reason=event.reason,
         node_fault=event.node_fault,
+        timed_out=event.timed_out,
     )

@@ -44,6 +44,7 @@ class ControllerState:
         self.on_node: dict[str, dict[str, None]] = {}
         self.dependents: dict[str, dict[str, None]] = {}
         self.open_tasks: dict[str, int] = {}
+        self.keeping: dict[str, None] = {}
 
     @classmethod
     def of(
@@ -79,6 +80,10 @@ class ControllerState:
             if before.holds_a_place and before.seat is not None:
                 self.on_node[before.seat.node_id].pop(task.task_id, None)
             self.open_tasks[task.job_id] -= not before.is_final
+            if before.kept is not None:
+                del self.keeping[task.task_id]
+        if task.kept is not None:
+            self.keeping[task.task_id] = None
         self.tasks[task.task_id] = task
         self.by_state[task.state][task.task_id] = None
         if task.holds_a_place and task.seat is not None:

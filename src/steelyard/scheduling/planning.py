@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from steelyard.cluster.node_table import NodeTable
-from steelyard.model.controller_event import Event, MoveOrdered, Placed, Preempted
+from steelyard.model.controller_event import ClaimsReleased, Event, MoveOrdered, Placed, Preempted
 from steelyard.model.errors import BadRequest
 from steelyard.model.job import RunningJob
 from steelyard.model.job_record import Seat, TaskRecord, TaskState
@@ -19,6 +19,7 @@ from steelyard.model.placement_policy import Placement, Refusal
 from steelyard.policies.history import DurationHistory, NodeHistory
 from steelyard.scheduling.controller_state import ControllerState
 from steelyard.scheduling.explanation import explain
+from steelyard.scheduling.gangs import release
 from steelyard.scheduling.memory import RoundMemory
 from steelyard.scheduling.options import PlanOptions
 from steelyard.scheduling.plan import Plan, Start, Wait
@@ -97,7 +98,7 @@ class Planning:
 
     def _reserve(self, task: TaskRecord) -> None:
         """Hold exactly the seats that the task has."""
-        seats = {task.task_id: task.seat, task.task_id + TARGET_SUFFIX: task.target}
+        seats = {task.task_id: task.seat or task.kept, task.task_id + TARGET_SUFFIX: task.target}
         missing: dict[str, Seat] = {}
         # Give back before taking: a task that moved in takes what was held for it as its target.
         for name, seat in seats.items():
@@ -159,6 +160,9 @@ class Planning:
             return []
         self.last = plan(self.queue, self._running.values(), self.table, self.options, now_s, self.memory)
         events: list[Event] = [
+            ClaimsReleased(job_id=unit, reason=reason) for unit, reason in self.last.releases.items()
+        ]
+        events += [
             Preempted(task_ids=tuple(self._running[each.job_id].placements), reason=each.reason)
             for each in self.last.preemptions
             if each.job_id in self._running
@@ -178,13 +182,17 @@ class Planning:
         Not only those with `after`: a later start may sit in what the victims of an earlier one leave.
         """
         mark = self.table.begin_trial()
+        for unit in self.last.releases:
+            release(self.table, self.queue.jobs[unit].kept)
         fitting = []
         for start in starts:
-            claims = {claim.task_id: claim for claim in self.queue.jobs[start.job_id].claims}
+            job = self.queue.jobs[start.job_id]
+            claims, kept = {claim.task_id: claim for claim in job.claims}, job.kept
             before = self.table.begin_trial()
             try:
                 for name, place in start.placements.items():
-                    self.table.reserve(place, claims[name])
+                    if name not in kept:
+                        self.table.reserve(place, claims[name])
             except ValueError:
                 self.table.roll_back(before)
             else:

@@ -152,6 +152,18 @@ class ResumeOrdered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Forgotten:
+    """Jobs that ended long ago are to be forgotten, and keys whose promise is over.
+
+    keep_keys_s: how long after its submission a key of these jobs stands for its job.
+    """
+
+    job_ids: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    keep_keys_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TimePassed:
     """Back-offs end, and orders that nobody confirmed are given again."""
 
@@ -178,6 +190,7 @@ Event = (
     | CancelOrdered
     | PauseOrdered
     | ResumeOrdered
+    | Forgotten
     | TimePassed
     | Recovered
 )

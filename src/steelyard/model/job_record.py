@@ -128,6 +128,15 @@ class JobRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeptKey:
+    """A key whose job is forgotten: a repeated submission is still that job, until the promise ends."""
+
+    key: str
+    job_id: str
+    until_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeRecord:
     """What was decided about a node; what it measures is not kept here.
 

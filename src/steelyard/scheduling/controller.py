@@ -29,6 +29,7 @@ from steelyard.model.controller_event import (
     CancelOrdered,
     ClaimsReleased,
     Event,
+    Forgotten,
     MoveOrdered,
     NodeCordoned,
     NodeLost,
@@ -43,7 +44,7 @@ from steelyard.model.controller_event import (
     TimePassed,
 )
 from steelyard.model.errors import BadRequest
-from steelyard.model.job_record import Intent, JobRecord, TaskRecord, TaskState
+from steelyard.model.job_record import Intent, JobRecord, KeptKey, TaskRecord, TaskState
 from steelyard.scheduling.attempt_ends import after_end, after_loss, after_refusal, fail_dependents, stop_gang
 from steelyard.scheduling.controller_state import Changes, ControllerState
 from steelyard.scheduling.task_changes import Turn
@@ -98,6 +99,8 @@ def _take_in(turn: Turn, event: Event) -> None:  # state machine
             _pause_ordered(turn, event)
         case ResumeOrdered():
             _resume_ordered(turn, event)
+        case Forgotten():
+            _forgotten(turn, event)
         case TimePassed():
             _time_passed(turn, event)
         case Recovered():
@@ -313,6 +316,24 @@ def _resume_ordered(turn: Turn, event: ResumeOrdered) -> None:
             turn.change(task, state=TaskState.QUEUED, reason="resumed by a person")
         elif task.state is TaskState.STOPPING and task.intent is Intent.PAUSE:
             turn.change(task, intent=Intent.REQUEUE, reason="resumed by a person while it was stopping")
+
+
+def _forgotten(turn: Turn, event: Forgotten) -> None:
+    state, changes = turn.state, turn.changes
+    for key in event.keys:
+        if key in state.kept_keys:
+            state.drop_key(key)
+            changes.kept_keys[key] = None
+    for job_id in event.job_ids:
+        if not state.may_forget(job_id):
+            continue
+        job = state.jobs[job_id]
+        state.forget(job_id)
+        changes.forgotten_jobs[job_id] = None
+        if job.key:
+            kept = KeptKey(key=job.key, job_id=job_id, until_s=job.submitted_s + event.keep_keys_s)
+            state.put_key(kept)
+            changes.kept_keys[job.key] = kept
 
 
 def _time_passed(turn: Turn, event: TimePassed) -> None:

@@ -284,7 +284,7 @@ class Run:
         if task.state is not TaskState.QUEUED or not keep_s or task.is_reduce:
             raise Violation(f"{task.task_id} keeps {task.kept} and is {task.state}")
         over_s = controller.now_s() - task.kept_until_s
-        if over_s > KEPT_TOO_LONG_S or over_s < -keep_s:
+        if over_s > KEPT_TOO_LONG_S or over_s < -keep_s - 1e-6:
             raise Violation(f"{task.task_id} keeps {task.kept} {over_s:.1f} s beyond its time")
 
     def _is_over(self) -> bool:
@@ -302,9 +302,11 @@ class Run:
         if controller is None or not controller.alive:
             raise Violation("no controller lives at the end")
         state = controller.state
-        if len(self.keys) < len(self.wanted) or len(state.jobs) != len(self.wanted):
-            raise Violation(f"{len(self.wanted)} jobs were submitted, {len(state.jobs)} are known")
-        for task in state.tasks.values():
+        forgotten = self.world.disk.forgotten
+        known = len(state.jobs) + len({task.job_id for task in forgotten})
+        if len(self.keys) < len(self.wanted) or known != len(self.wanted):
+            raise Violation(f"{len(self.wanted)} jobs were submitted, {known} are known")
+        for task in (*forgotten, *state.tasks.values()):
             if not task.is_final:
                 raise Violation(f"{task.task_id} is {task.state} at the end: {task.reason}")
             if task.state is TaskState.DONE and not self.world.finished.get(task.task_id):

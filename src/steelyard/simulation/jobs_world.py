@@ -29,7 +29,7 @@ from steelyard.model.controller_event import (
     TimePassed,
 )
 from steelyard.model.errors import BadRequest
-from steelyard.model.job_record import JobRecord, NodeRecord, TaskRecord
+from steelyard.model.job_record import JobRecord, KeptKey, NodeRecord, TaskRecord
 from steelyard.model.node import Node
 from steelyard.model.resources import Resources
 from steelyard.policies.ordering.priority import Priority
@@ -39,6 +39,7 @@ from steelyard.scheduling.controller import step
 from steelyard.scheduling.controller_state import Changes, ControllerState
 from steelyard.scheduling.options import PlanOptions
 from steelyard.scheduling.planning import Planning
+from steelyard.scheduling.retention import RetentionRules, due
 from steelyard.simulation.fault_plan import FaultPlan
 from steelyard.simulation.jobs_agents import LEASE_S, Agent
 
@@ -65,6 +66,9 @@ class Disk:
     term: int = 0
     now_s: float = 0.0
     wall_s: list[float] = field(default_factory=list)
+    keys: dict[str, KeptKey] = field(default_factory=dict)
+    next_job: int = 1
+    forgotten: list[TaskRecord] = field(default_factory=list)
 
     def record(self, changes: list[Changes], now_s: float, wall_s: float) -> None:
         """One transaction."""
@@ -74,6 +78,10 @@ class Disk:
             self.jobs.update(each.jobs)
             self.tasks.update(each.tasks)
             self.nodes.update(each.nodes)
+            self.keys.update({name: key for name, key in each.kept_keys.items() if key is not None})
+            for job_id in each.forgotten_jobs:
+                self.next_job = max(self.next_job, int(job_id) + 1)
+                self.forgotten += map(self.tasks.pop, self.jobs.pop(job_id).task_ids())
 
 
 class World:
@@ -154,6 +162,9 @@ class Controller:
         self.inbox: list[tuple[str, tuple[object, ...]]] = []
         self.heard_s = dict.fromkeys(world.agents, world.now_s)
         self.sessions = dict.fromkeys(world.agents, 0)
+        self.retention = RetentionRules(
+            keep_jobs_s=world.faults.keep_jobs_s, keep_at_least_s=min(1.0, world.faults.keep_jobs_s)
+        )
         self.options = PlanOptions(
             ordering=Priority(), placement=MinLoad(PlacementSettings(rng=world.rng)), min_run_s=5.0
         )
@@ -177,6 +188,8 @@ class Controller:
             sorted(disk.jobs.values(), key=lambda job: int(job.job_id)),
             sorted(disk.tasks.values(), key=lambda task: (int(task.job_id), task.index)),
             disk.nodes.values(),
+            disk.keys.values(),
+            disk.next_job,
         )
         self.planning = Planning(self.state, self.options)
         capacity = Resources(cpu_cores=NODE_CORES, memory_bytes=1e9)
@@ -203,6 +216,8 @@ class Controller:
                 changes.append(self.step(event))
         changes += [self.step(event) for event in self.verdicts()]
         changes.append(self.step(TimePassed()))
+        if (forgotten := due(self.state, self.retention, self.now_s())) is not None:
+            changes.append(self.step(forgotten))
         returning, self.returning = self.returning, {}
         if self.commit(changes):
             for name in returning:

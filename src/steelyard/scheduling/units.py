@@ -77,6 +77,14 @@ def queued_unit(
     return _as_queued(job, tasks, claims, history, table)
 
 
+def past_unit(
+    state: ControllerState, tasks: list[TaskRecord], table: NodeTable, history: DurationHistory
+) -> QueuedJob:
+    """Tasks of a unit as the orderings know them that learn from what ran, or keep accounts of it."""
+    claims = tuple(claim_of(state, task, table) for task in tasks)
+    return _as_queued(state.jobs[tasks[0].job_id], tasks, claims, history, table)
+
+
 def _has_turn(state: ControllerState, job: JobRecord, task: TaskRecord) -> bool:
     """Whether an array may have one more task at work."""
     if task.is_reduce:

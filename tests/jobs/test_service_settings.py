@@ -1,6 +1,7 @@
 """A service as declared in a file: quotas that are seen and explained, and what it forgets."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -66,7 +67,7 @@ def test_quotas_hold_and_are_shown_and_old_jobs_are_forgotten(tmp_path: Path) ->
     folder.mkdir()
     (folder / FILE_NAME).write_text(SETTINGS)
     with jobs_service(folder, nodes_declared=True) as service:
-        wanted = {"tenant": "guests", "resources": {"cpu_cores": 1}}
+        wanted: dict[str, Any] = {"tenant": "guests", "resources": {"cpu_cores": 1}}
         first = service.submit("sleep 600", grace=0, **wanted)
         service.wait_state(first, "running")
         second = service.submit("true", "key-2", **wanted)

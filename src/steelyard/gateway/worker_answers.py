@@ -16,12 +16,13 @@ from steelyard.routing.shadow import Shadowed
 from steelyard.runtime.questions import ANSWER_BYTES, QuestionBoard
 
 MAX_PICKS = 50
+LATE_S = 0.3  # the sweeper comes by every 0.2 s: a loop that stood still for 0.1 s was stalled
 
 
 class WorkerAnswers:
     """One worker's side of the board."""
 
-    __slots__ = ("_board", "_fleet", "_receipts", "_router", "_worker")
+    __slots__ = ("_board", "_came_s", "_fleet", "_receipts", "_router", "_worker")
 
     def __init__(
         self, board: QuestionBoard, worker: int, receipts: Receipts, router: Router, fleet: Fleet
@@ -31,9 +32,14 @@ class WorkerAnswers:
         self._receipts = receipts
         self._router = router
         self._fleet = fleet
+        self._came_s = monotonic()
 
     def answer_open_question(self) -> None:
-        """Answer if there is something to answer; called by the sweeper."""
+        """Show that this worker's loop turns, and answer if there is something to answer; called by the
+        sweeper.
+        """
+        before_s, self._came_s = self._came_s, monotonic()
+        self._board.beat(self._worker, late=self._came_s - before_s > LATE_S)
         question = self._board.open_question(self._worker)
         if question is None:
             return

@@ -9,7 +9,7 @@ import msgspec
 from steelyard.jobs.contract import log_path
 from steelyard.jobs.gantt import gantt_view
 from steelyard.jobs.service import JobsService
-from steelyard.jobs.views import View, cluster_view, job_row, job_state, job_view, node_row
+from steelyard.jobs.views import View, cluster_view, job_row, job_state, job_view, node_row, tenant_rows
 from steelyard.model.controller_event import (
     CancelOrdered,
     Event,
@@ -93,7 +93,7 @@ def _jobs(service: JobsService, call: Call) -> View:
             total = len(service.state.jobs)
             break
     states = {str(state): len(names) for state, names in service.state.by_state.items() if names}
-    return {"jobs": rows, "total": total, "task_states": states}
+    return {"jobs": rows, "total": total, "task_states": states, "tenants": tenant_rows(service)}
 
 
 def _logs(service: JobsService, call: Call) -> View:
@@ -123,7 +123,8 @@ def _logs(service: JobsService, call: Call) -> View:
 
 
 def _nodes(service: JobsService, call: Call) -> View:
-    return {"nodes": [node_row(service, node_id) for node_id in service.watch.reports]}
+    nodes = [node_row(service, node_id) for node_id in service.watch.reports]
+    return {"nodes": nodes, "tenants": tenant_rows(service)}
 
 
 def _status(service: JobsService, call: Call) -> View:

@@ -4,6 +4,7 @@ Reading is GET, doing is POST with the token that the page carries. The admin po
 and the key before anything comes here.
 """
 
+import asyncio
 import sys
 import traceback
 from collections.abc import Callable, Collection
@@ -51,6 +52,7 @@ class Console:
 
     async def run(self) -> None:
         """Look at both planes for as long as the gateway serves."""
+        await asyncio.to_thread(templates.warm_up)
         await self.watch.run()
 
     async def answer(self, request: AdminRequest) -> AdminAnswer:

@@ -144,13 +144,18 @@ class Door:
         admission.item = item = Waiting(
             tenant=tenant.name if tenant is not None else "",
             cost=_cost(request.prompt_tokens, request.output_tokens),
-            deadline_s=now_s + self._options.max_wait_s,
+            deadline_s=self._latest_s(exchange, now_s),
             cached_tokens=min(cached, request.prompt_tokens),
             weight=tenant.share if tenant is not None else 1.0,
             priority=tenant.priority if tenant is not None else STANDARD,
             payload=exchange,
         )
         return item
+
+    def _latest_s(self, exchange: "Exchange", now_s: float) -> float:
+        """When a request is of no use any more: our limit, or the client's own."""
+        ours_s, asked_s = now_s + self._options.max_wait_s, exchange.plan.head.timeout_s
+        return min(ours_s, exchange.started_s + asked_s) if asked_s else ours_s
 
     def _wait(self, exchange: "Exchange", now_s: float) -> None:
         if not self._router.has_other(exchange.pool_name, exchange.request, exchange.tried, now_s):

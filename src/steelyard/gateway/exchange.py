@@ -10,7 +10,7 @@ import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from steelyard.gateway import answers, receipts, setbacks
+from steelyard.gateway import answers, forwarding, receipts, setbacks
 from steelyard.gateway.access_log import record_of
 from steelyard.gateway.answer_head import AnswerHead
 from steelyard.gateway.kept_stream import KeptStream
@@ -184,6 +184,8 @@ class Exchange:
         self.connection = connection
         place = self.context.upstreams[pick.slot].place
         head = plan.head_bytes(place, self.client.forwarding_lines(plan), self.request_id, len(body))
+        if self.client.believed:
+            head = forwarding.with_host(head, plan.head.own)
         connection.send(self.kept or self, head, body, head_request=plan.is_head)
         if self.client.writing_paused:
             connection.transport.pause_reading()  # it goes on with an answer that the client is slow to read

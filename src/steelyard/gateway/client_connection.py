@@ -41,7 +41,9 @@ class ClientConnection:
         "_half_closed_s",
         "_head_begun",
         "_heads",
+        "_idle_timeout_s",
         "_limits",
+        "_max_body_bytes",
         "_plan",
         "_quiet_since_s",
         "_reading_paused",
@@ -57,7 +59,9 @@ class ClientConnection:
 
     def __init__(self, context: "WorkerContext") -> None:
         self._context = context
-        self._limits = context.configuration.limits
+        self._limits = limits = context.configuration.limits
+        self._max_body_bytes = limits.max_body_bytes  # these two are read for every request
+        self._idle_timeout_s = limits.client_idle_timeout_s
         self._heads = HeadReader(context.plans, self._limits.max_head_bytes)
         self._buffer = b""
         self._plan: RequestPlan | None = None
@@ -246,8 +250,8 @@ class ClientConnection:
             self._deadline_s = min(self._deadline_s, owed_s)
 
     def _start(self, plan: RequestPlan, body: bytes) -> None:
-        if len(body) > self._limits.max_body_bytes:
-            raise BadRequest(f"the body is over {self._limits.max_body_bytes} bytes", http_status=413)
+        if len(body) > self._max_body_bytes:
+            raise BadRequest(f"the body is over {self._max_body_bytes} bytes", http_status=413)
         self._deadline_s = 0.0
         self._head_begun = False
         self.exchange = exchange = Exchange(self._context, self, plan, body)
@@ -255,14 +259,14 @@ class ClientConnection:
 
     # --- called by the exchange ----------------------------------------------------------------
 
-    def finished(self, *, keep_alive: bool) -> None:
+    def finished(self, now_s: float, *, keep_alive: bool) -> None:
         """The answer has been written: go on with the next request, or close."""
         self.exchange = None
         if not keep_alive:
             self.transport.close()
             return
-        self._quiet_since_s = now_s = monotonic()
-        self._deadline_s = now_s + self._limits.client_idle_timeout_s
+        self._quiet_since_s = now_s
+        self._deadline_s = now_s + self._idle_timeout_s
         if not self.writing_paused:
             self._go_on()
 

@@ -4,7 +4,8 @@ A lower number of a class goes first, but no class starves: one that waits has a
 `MOST_PASSED + 1`, after that many went to classes above it. Within a class an order (VTC, DLPM, first come)
 decides. The queue is shared by a dynamic threshold: a tenant may have at most `SHARE` times the room that
 is still free, so that one that floods it can never fill it (one flooder holds 8/9, two hold 8/17 each, and
-a newcomer finds the rest free). Source: Choudhury and Hahne, dynamic queue length thresholds (IEEE/ACM ToN 6(2), 1998).
+a newcomer finds the rest free). Source: Choudhury and Hahne, dynamic queue length thresholds (IEEE/ACM ToN
+6(2), 1998).
 
 A request that could not be served before its deadline is refused at once, with the time after which a place
 is to be expected: both from the rate at which requests left lately, and the turns before it: its tenant's

@@ -57,6 +57,8 @@ class Door:
         self._called: Exchange | None = None
         self._running: dict[str, int] = {}
         self._slots: list[int] = []
+        self._places = self._kept = 0  # of the pool; those that a tenant with many leaves free
+        self._headroom_fraction = options.headroom_fraction
         self._fleet_version = -1
         self._looking = False
         self._last_model = ""
@@ -95,19 +97,18 @@ class Door:
     def _leaves_headroom(self, exchange: "Exchange") -> bool:
         """Whether a tenant may take one more place without touching those kept for others."""
         tenant = _admission(exchange).tenant
-        if tenant is None or not self._options.headroom_fraction:
+        if tenant is None or not self._headroom_fraction:
             return True
-        if self._fleet_version != self._fleet.version:
+        if self._fleet_version != self._fleet.version or self._gradients:
             self._fleet_version = self._fleet.version
             self._slots = self._router.slots(exchange.pool_name)
-        places = self._options.max_in_flight * len(self._slots)
-        if self._gradients or not places:
-            places = sum([self.limit(slot) for slot in self._slots])
-        kept = int(self._options.headroom_fraction * places)
-        if self._running.get(tenant.name, 0) < max(1, kept):
+            self._places = sum([self.limit(slot) for slot in self._slots])
+            self._kept = int(self._headroom_fraction * self._places)
+        running = self._running.get(tenant.name, 0)
+        if running < self._kept or not running:
             return True
         requests = self._fleet.requests
-        return places - sum([requests[slot] for slot in self._slots]) > kept
+        return self._places - sum([requests[slot] for slot in self._slots]) > self._kept
 
     def _go_straight(self, exchange: "Exchange") -> None:
         """It does not wait; it counts all the same. No `Waiting` is made: that took 2 µs a request."""

@@ -9,13 +9,13 @@ from steelyard.policies.prefix_index import PrefixIndex
 SIZE = 4
 
 
-def tokens(count: int, seed: int = 1) -> array[int]:
+def tokens(count: int, seed: int = 1) -> "array[int]":
     rng = Random(seed)
     return array("I", [rng.randrange(50_000) for _ in range(count)])
 
 
-def told(prompt: array[int], names: tuple[int, ...], **options: int) -> EngineBlocks:
-    blocks = EngineBlocks(**options)
+def told(prompt: "array[int]", names: tuple[int, ...]) -> EngineBlocks:
+    blocks = EngineBlocks()
     blocks.stored(names, 0, prompt[: len(names) * SIZE], SIZE)
     return blocks
 
@@ -64,7 +64,8 @@ def test_memory_is_bounded_and_the_oldest_go_first() -> None:
 
 
 def test_the_index_says_what_it_is_told() -> None:
-    index, ours = PrefixIndex(), (123 << 40, 456 << 40, 789 << 40)
+    index = PrefixIndex()
+    ours = tuple(number * 0x9E3779B97F4A7C15 & (1 << 62) - 1 for number in (1, 2, 3))
     index.set_held(3, ours)
     assert index.held(3, ours) == 3
     index.drop(3, ours[2:])

@@ -36,7 +36,7 @@ class BlocksStored:
 
     blocks: tuple[int, ...]
     parent: int
-    tokens: array[int]
+    tokens: "array[int]"
     block_tokens: int
 
 

@@ -108,7 +108,7 @@ class EngineFollower:
         said = f"steelyard: {self.base_url}/tokenize does not answer: its cache events are not used"
         print(said, file=sys.stderr, flush=True)
 
-    async def _tokens(self, body: bytes) -> array[int]:
+    async def _tokens(self, body: bytes) -> "array[int]":
         status, answer = await fetch(f"{self.base_url}/tokenize", TOKENIZE_TIMEOUT_S, NO_LINK, body)
         if status != 200:
             raise UpstreamError(f"/tokenize answered {status}")

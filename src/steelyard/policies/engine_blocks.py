@@ -40,7 +40,7 @@ class EngineBlocks:
     def __len__(self) -> int:
         return len(self._present)
 
-    def stored(self, blocks: tuple[int, ...], parent: int, tokens: array[int], block_tokens: int) -> Change:
+    def stored(self, blocks: tuple[int, ...], parent: int, tokens: "array[int]", block_tokens: int) -> Change:
         """Blocks are in the cache, one after the other, behind `parent` (0: the first of a prompt)."""
         self._block_tokens = block_tokens
         came: list[int] = []
@@ -68,7 +68,7 @@ class EngineBlocks:
         self._present.clear()
         self._tree.clear()
 
-    def tie(self, hashes: tuple[int, ...], share_of_text: float, tokens: array[int]) -> Change:
+    def tie(self, hashes: tuple[int, ...], share_of_text: float, tokens: "array[int]") -> Change:
         """Learn of a prompt that was sent: the gateway's blocks, of which the whole ones make up so much of
         its text, and its tokens. What of it is in the cache came; what is not, went.
         """
@@ -106,5 +106,5 @@ class EngineBlocks:
         return self._ties.get(block, ())
 
 
-def _place(parent: int, tokens: array[int]) -> int:
+def _place(parent: int, tokens: "array[int]") -> int:
     return xxhash.xxh3_64_intdigest(tokens.tobytes(), parent)

@@ -97,6 +97,44 @@ def hash_of(data: bytes, parent: int) -> int:
     return xxhash.xxh3_64_intdigest(data, parent) >> 2
 
 
+def handler(engine: "PublishingEngine") -> type[http.server.BaseHTTPRequestHandler]:
+    """What answers for an engine."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+        def do_GET(self) -> None:
+            """Healthy, with one model."""
+            self._answer({"object": "list", "data": [{"id": "m"}]})
+
+        def do_POST(self) -> None:
+            """Tokenize, or answer."""
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            tokens = tokens_of(body)
+            if self.path == "/tokenize":
+                engine.tokenized += 1
+                self._answer({"count": len(tokens), "tokens": tokens})
+                return
+            cached = engine.take(tokens)
+            details = {"prompt_tokens_details": {"cached_tokens": cached}}
+            usage = {"prompt_tokens": len(tokens), "completion_tokens": 1, **details}
+            message = {"role": "assistant", "content": "x"}
+            self._answer({"choices": [{"index": 0, "message": message}], "usage": usage})
+
+        def _answer(self, value: object) -> None:
+            data = json.dumps(value).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+    return Handler
+
+
 class PublishingEngine:
     """Chat completions and /tokenize over HTTP, with the prompt's blocks published as they are cached."""
 
@@ -104,41 +142,7 @@ class PublishingEngine:
         self.publisher = publisher
         self.tokenized = 0
         self.cached: dict[int, None] = {}
-        engine = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_: object) -> None:
-                """Say nothing."""
-
-            def do_GET(self) -> None:
-                """Healthy, with one model."""
-                self._answer({"object": "list", "data": [{"id": "m"}]})
-
-            def do_POST(self) -> None:
-                """Tokenize, or answer."""
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                tokens = tokens_of(body)
-                if self.path == "/tokenize":
-                    engine.tokenized += 1
-                    self._answer({"count": len(tokens), "tokens": tokens})
-                    return
-                cached = engine.take(tokens)
-                details = {"prompt_tokens_details": {"cached_tokens": cached}}
-                usage = {"prompt_tokens": len(tokens), "completion_tokens": 1, **details}
-                message = {"role": "assistant", "content": "x"}
-                self._answer({"choices": [{"index": 0, "message": message}], "usage": usage})
-
-            def _answer(self, value: object) -> None:
-                data = json.dumps(value).encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler(self))
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever)

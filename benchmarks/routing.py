@@ -8,12 +8,11 @@ the others out; `--page` makes the page of the runs that are kept, and runs noth
 
 import argparse
 import statistics
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.machine import describe
+from benchmarks.machine import commit, describe
 from benchmarks.routing_cases import (
     CLOSEST,
     MOONCAKE_CONVERSATION,
@@ -134,18 +133,12 @@ def section(case: Case, runs: Runs) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _commit() -> str:
-    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=9"]
-    said = subprocess.run(git, capture_output=True, text=True, check=False)
-    return said.stdout.strip() or "unknown"
-
-
 def page(folder: Path) -> str:
     """What is known by now."""
     ideal = ideal_hit_share(read_trace(folder / MOONCAKE_CONVERSATION))
     text = f"""# Routing policies, simulated
 
-{describe()}; commit {_commit()}.
+{describe()}; commit {commit()}.
 In SLO: first token within {OBJECTIVE.ttft_s:g} s and {OBJECTIVE.tpot_s * 1e3:g} ms a token; requests that
 were refused or lost are misses. Means over seeds, ± their standard deviation. A recorded trace is the same
 for all seeds, which then differ in the policies' chance alone. Below each table: the default less the best

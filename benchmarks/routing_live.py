@@ -148,7 +148,7 @@ def page(names: list[str], seeds: range, seconds: float) -> str:
     lines = [
         "# Routers over real sockets\n",
         f"{before}; commit {commit()}. "
-        f"{ENGINES} emulated engines ({PROFILE}), {GROUPS} groups of prompts with {SHARED_TOKENS:,} shared and"
+        f"{ENGINES} emulated engines ({PROFILE}), {GROUPS} groups of prompts, {SHARED_TOKENS:,} shared and"
         f" {OWN_TOKENS} own tokens, {OUTPUT_TOKENS} tokens of answer, "
         f"{RATE_PER_S:g} requests/s for {seconds:g} s, {len(seeds)} seeds. "
         f"SLO: first token in {OBJECTIVE.ttft_s:g} s, then {OBJECTIVE.tpot_s:g} s a token. "

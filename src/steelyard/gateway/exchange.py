@@ -183,7 +183,10 @@ class Exchange:
             return
         self.connection = connection
         place = self.context.upstreams[pick.slot].place
-        head = plan.head_bytes(place, self.client.forwarding_lines(plan), self.request_id, len(body))
+        forwarding = self.client.forwarding_lines(plan)
+        if self.context.tracing is not None:
+            forwarding += self.context.tracing.lines(self)
+        head = plan.head_bytes(place, forwarding, self.request_id, len(body))
         connection.send(self.kept or self, head, body, head_request=plan.is_head)
 
     # --- what the engine does ------------------------------------------------------------------

@@ -10,7 +10,7 @@ import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 
-from steelyard.config import access, fallback, schema, tracing
+from steelyard.config import access, console, fallback, schema, tracing
 
 PAGE = Path("docs/configuration.md")
 TABLES = (
@@ -35,6 +35,7 @@ TABLES = (
     ("admin_access", access.AdminOptions),
     ("tracing", tracing.TracingOptions),
     ("pools.streams", schema.StreamOptions),
+    ("console", console.ConsoleOptions),
 )
 
 WORDS = ("required", "computed", "its table")  # defaults that are not a value

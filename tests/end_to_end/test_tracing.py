@@ -100,10 +100,14 @@ def test_a_request_becomes_spans_below_its_clients(tmp_path: Path) -> None:
     assert (seen["url.path"], seen["steelyard.pool"]) == ("/v1/chat/completions", "llm")
     assert pick["attributes"]["steelyard.policy"] == "round-robin"
     assert pick["attributes"]["steelyard.pick.replica"] == "a"
-    told = attempt["attributes"]
+    check_inference(attempt["attributes"], engine.port)
+
+
+def check_inference(told: dict[str, Any], port: int) -> None:
+    """What the conventions for generative AI ask for."""
     assert (told["gen_ai.operation.name"], told["gen_ai.provider.name"]) == ("chat", "openai")
     assert (told["gen_ai.request.model"], told["gen_ai.request.stream"]) == ("m", True)
-    assert (told["server.address"], told["server.port"]) == ("127.0.0.1", engine.port)
+    assert (told["server.address"], told["server.port"]) == ("127.0.0.1", port)
     assert (told["gen_ai.request.max_tokens"], told["gen_ai.usage.output_tokens"]) == (9, 3)
     assert told["gen_ai.usage.input_tokens"] > 0
     assert 0 < told["gen_ai.response.time_to_first_chunk"] < 10

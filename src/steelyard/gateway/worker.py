@@ -256,6 +256,11 @@ async def serve(start: WorkerStart, row: int, page: SharedPage, listeners: list[
     except BrokenPipeError:
         return  # the supervisor ended while we started
     await stop.wait()
+    close(context)
+
+
+def close(context: WorkerContext) -> None:
+    """Write and send what waits, and let engines go."""
     context.meters.publish()
     for upstream in context.upstreams:
         upstream.close()

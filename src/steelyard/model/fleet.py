@@ -9,6 +9,8 @@ only `cluster` writes. A slot outlives its replica and may be given to another o
 from dataclasses import dataclass, field
 from typing import Final
 
+from steelyard.model.fleet_order import FleetOrder
+
 UNKNOWN: Final = -1
 
 
@@ -42,6 +44,8 @@ class Fleet:
     output_tokens: output tokens still expected of the requests in flight.
     reported_waiting, reported_running: requests that the engine itself says wait and run, whoever sent
         them; reported_kv_used: share of its KV cache in use, 0..1. Each is `UNKNOWN` when it does not say.
+    order: the same as `requests`, sorted; None until a policy asks for it, or when counts came from
+        elsewhere. Whoever changes `requests` keeps it up to date or takes it away.
     """
 
     version: int = 0
@@ -55,6 +59,7 @@ class Fleet:
     reported_waiting: list[int] = field(default_factory=list)
     reported_running: list[int] = field(default_factory=list)
     reported_kv_used: list[float] = field(default_factory=list)
+    order: FleetOrder | None = None
 
     def __post_init__(self) -> None:
         for column in (self.reported_waiting, self.reported_running, self.reported_kv_used):

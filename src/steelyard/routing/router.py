@@ -22,7 +22,17 @@ from steelyard.policies.failure.outlier import OutlierDetector
 from steelyard.policies.failure.slow_start import slow_start_share
 
 _SERVING: Final = (ReplicaState.STARTING, ReplicaState.HEALTHY)
-MAX_KEPT_SETS: Final = 1024  # model names come from clients: what is kept of them has a bound
+MAX_KEPT_SETS: Final = 1024  # a pool: model names come from clients: what is kept of them has a bound
+
+
+@dataclass
+class _Candidates:
+    """Who could serve a model, kept until `expires_s` or a change."""
+
+    eligible: Eligible | None
+    excluded: dict[str, str]
+    known_model: bool
+    expires_s: float
 
 
 @dataclass(kw_only=True)
@@ -35,16 +45,7 @@ class RoutedPool:
     panic_fraction: float = 0.5
     slow_start_s: float = 0.0
     returned_s: dict[int, float] = field(default_factory=dict)
-
-
-@dataclass
-class _Candidates:
-    """Who could serve a model, kept until `expires_s` or a change."""
-
-    eligible: Eligible | None
-    excluded: dict[str, str]
-    known_model: bool
-    expires_s: float
+    candidates: dict[str, _Candidates] = field(default_factory=dict)  # by model
 
 
 class Router:
@@ -58,7 +59,6 @@ class Router:
         self._fleet = membership.fleet  # one object for ever; only its columns change
         self._pools = {pool.name: pool for pool in pools}
         self._rng = rng
-        self._kept: dict[tuple[str, str], _Candidates] = {}
         self._version = -1
         self.troubled: set[int] = set()
         self._states: list[ReplicaState] = []
@@ -67,7 +67,7 @@ class Router:
         """Pick a replica. Raises NoEligibleReplica (404 when no replica knows the model, else 503)."""
         pool = self._pools[pool_name]
         # Set by set, not by a call: this line is passed by every request.
-        kept = self._kept.get((pool_name, request.model))
+        kept = pool.candidates.get(request.model)
         if kept is None or now_s >= kept.expires_s or self._version != self._fleet.version:
             kept = self._candidates(pool, request.model, now_s)
         eligible = kept.eligible
@@ -112,7 +112,7 @@ class Router:
         self.troubled.discard(slot)
         pool = self._pool_of(slot)
         if pool is not None and pool.outliers.succeeded(slot):
-            self._kept.clear()
+            pool.candidates.clear()
 
     def report_failure(self, slot: int, now_s: float) -> None:
         """A request failed by a replica's fault."""
@@ -123,7 +123,7 @@ class Router:
         size = sum(replica is not None and replica.pool == pool.name for replica in self._membership.replicas)
         if pool.outliers.failed(slot, size, now_s):
             pool.returned_s[slot] = pool.outliers.ejected_until_s(slot)
-            self._kept.clear()
+            pool.candidates.clear()
 
     def _pool_of(self, slot: int) -> RoutedPool | None:
         replica = self._membership.replicas[slot]
@@ -132,11 +132,11 @@ class Router:
     def _candidates(self, pool: RoutedPool, model: str, now_s: float) -> _Candidates:
         if self._version != self._fleet.version:
             self._take_in_changes(now_s)
-        kept = self._kept.get((pool.name, model))
+        kept = pool.candidates.get(model)
         if kept is None or now_s >= kept.expires_s:
-            if len(self._kept) >= MAX_KEPT_SETS:
-                self._kept.clear()
-            kept = self._kept[(pool.name, model)] = self._find(pool, model, now_s)
+            if len(pool.candidates) >= MAX_KEPT_SETS:
+                pool.candidates.clear()
+            kept = pool.candidates[model] = self._find(pool, model, now_s)
         return kept
 
     def _take_in_changes(self, now_s: float) -> None:
@@ -151,7 +151,8 @@ class Router:
                 pool.returned_s[slot] = now_s
         self._states = list(membership.states)
         self._version = membership.fleet.version
-        self._kept.clear()
+        for each in self._pools.values():
+            each.candidates.clear()
 
     def _find(self, pool: RoutedPool, model: str, now_s: float) -> _Candidates:  # state machine
         usable: list[int] = []

@@ -71,6 +71,7 @@ class SharedLedger(Ledger):
             start = column * MAX_SLOTS
             rows = [row[start : start + slots].tolist() for row in (self._row, *self._others)]
             values[:] = map(sum, zip(*rows, strict=True))
+        fleet.order = None
 
     def _look_for_others(self) -> None:
         """Who writes rows beside us; from then on or until then, our own counts are kept apart."""
@@ -82,6 +83,7 @@ class SharedLedger(Ledger):
         elif not self._others and self._own is not None:
             own, slots = self._own.fleet, len(fleet)
             fleet.requests[:] = own.requests[:slots]
+            fleet.order = None
             fleet.queued_prompt_tokens[:] = own.queued_prompt_tokens[:slots]
             fleet.output_tokens[:] = own.output_tokens[:slots]
             self._own = None

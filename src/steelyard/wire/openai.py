@@ -6,14 +6,15 @@ prompts are decoded loosely and whatever cannot be read counts by its bytes.
 """
 
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import xxhash
+from msgspec.structs import astuple
 
 from steelyard.model.errors import BadRequest
 from steelyard.model.request import PREFIX_HASH_BITS, Request
-from steelyard.wire.openai_bodies import Answer, Body, ModelOnly, Usage
+from steelyard.wire.openai_bodies import PROMPT_PARTS_AT, Answer, Body, ModelOnly, Usage
 
 BYTES_PER_TOKEN: Final = 4
 BLOCK_BYTES: Final = 1024
@@ -41,22 +42,22 @@ def read_inference(body: bytes, tenant: str = "", affinity_key: str = "") -> Req
         return _read_loosely(body, affinity_key)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"the body is not valid JSON: {error}", code="invalid_json") from None
-    check_model(fields.model)
-    # In the order in which a chat template renders them: what comes first decides what can be shared.
-    prompt = b"".join(
-        (fields.system, fields.instructions, fields.tools, fields.messages, fields.prompt, fields.input)
-    )
-    size, model = len(prompt), fields.model
-    output_tokens = fields.max_completion_tokens or fields.max_tokens or fields.max_output_tokens or 0
+    # All fields at once: one by one they cost four times as much.
+    values: tuple[Any, ...] = astuple(fields)
+    model: str = values[0]
+    check_model(model)
+    prompt = b"".join(values[PROMPT_PARTS_AT:])
+    size = len(prompt)
+    output_tokens: int = values[1] or values[2] or values[3] or 0
     return Request(
         model=model,
         prompt_tokens=size // BYTES_PER_TOKEN + 1,
         output_tokens=output_tokens if 0 < output_tokens <= 1 << 20 else _bounded(output_tokens),
         prefix_hashes=prefix_hashes(prompt, f"{tenant}\0{model}") if size >= BLOCK_BYTES else (),
         prefix_block_tokens=BLOCK_TOKENS,
-        affinity_key=affinity_key or fields.user or "",
+        affinity_key=affinity_key or values[5] or "",
         tenant=tenant,
-        streams=fields.stream is True,
+        streams=values[4] is True,
     )
 
 
@@ -130,11 +131,11 @@ def read_stream_usage(tail: bytes) -> Usage | None:
 
 
 def count_after(body: bytes, key: bytes) -> int:
-    """The whole number after the last occurrence of a key with its quotes and colon; -1 without one.
+    """The whole number after the first occurrence of a key with its quotes and colon; -1 without one.
 
     A key inside a JSON string has its quotes escaped, so what is found is a key.
     """
-    at = body.rfind(key)
+    at = body.find(key)
     if at < 0:
         return -1
     at += len(key)

@@ -8,10 +8,11 @@ def test_the_numbers_are_those_of_what_is_counted() -> None:
     assert len(meters.PLAIN) == meters.POOLS_AT
     assert len(meters.STATUS_CLASSES) == meters.STATUS_CLASSES_COUNT
     assert len(meters.OUTCOMES) == meters.OUTCOMES_COUNT
-    for bounds_s in (meters.TTFT_BOUNDS_S, meters.TOTAL_BOUNDS_S):
+    for bounds_s in (meters.TTFT_BOUNDS_S, meters.TOTAL_BOUNDS_S, meters.TPOT_BOUNDS_S, meters.TOKEN_BOUNDS):
         assert len(bounds_s) + 2 == meters.HISTOGRAM_WORDS
         assert list(bounds_s) == sorted(bounds_s)
 
 
 def test_the_row_has_room() -> None:
-    assert meters.WASTED_AT + len(meters.WASTED) <= COUNTERS
+    assert meters.WASTED_AT + len(meters.WASTED) == meters.PROMPT_AT
+    assert meters.TPOT_AT + meters.MAX_POOLS * meters.HISTOGRAM_WORDS <= COUNTERS

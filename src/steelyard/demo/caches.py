@@ -48,7 +48,7 @@ class CacheShape:
     """
 
     zone_kib: int = 96
-    rate_per_s: int = 100
+    rate_per_s: int = 50
 
 
 @dataclass(frozen=True, slots=True)

@@ -375,6 +375,8 @@ class Exchange:
             ttft_s = first_s - self.started_s if first_s else 0.0
             slot = pick.slot if pick is not None else -1
             context.meters.request_finished(pool.index, slot, status, ttft_s, now_s - self.started_s)
+            if output_tokens:
+                context.meters.answered(pool.index, self.request, output_tokens, first_s, now_s)
         if context.access_log is None and self.admission is None:
             return
         if output_tokens is None:

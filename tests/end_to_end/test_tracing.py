@@ -13,7 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness.chaos_engine import ChaosEngine, chaos_engines, closed_port, good, in_turn, says, stream_of
+from tests.harness.chaos_engine import (
+    STREAM_HEAD,
+    ChaosEngine,
+    chaos_engines,
+    closed_port,
+    content_events,
+    good,
+    in_turn,
+    says,
+    says_and_resets,
+    stream_of,
+)
 from tests.harness.collector import collector
 from tests.harness.processes import Running, configured_gateway, wait_until
 
@@ -50,7 +61,7 @@ def traced(
 def chat(front: Running, headers: dict[str, str] | None = None, *, stream: bool = False) -> str:
     """Ask; the answer's request id."""
     messages = [{"role": "user", "content": PROMPT}]
-    body = {"model": "m", "messages": messages, "max_tokens": 9, "stream": stream}
+    body = {"model": "m", "messages": messages, "max_tokens": 9, "stream": stream, "temperature": 0}
     request = urllib.request.Request(
         f"{front.addresses['gateway']}/v1/chat/completions",
         data=json.dumps(body).encode(),
@@ -159,6 +170,25 @@ def test_every_decision_and_attempt_of_a_retried_request(tmp_path: Path) -> None
     assert first["end"] <= second["start"] + 1_000
     sent = [request.values("traceparent")[0] for engine in engines for request in engine.requests]
     assert {each.split("-")[2] for each in sent} >= {first["id"], second["id"]}
+
+
+def test_an_answer_that_another_engine_goes_on_with(tmp_path: Path) -> None:
+    begins = says_and_resets(STREAM_HEAD + content_events("one ", "two "))
+    with (
+        collector() as sink,
+        chaos_engines(stream_of(["one ", "two ", "three"]), begins) as engines,
+        traced(tmp_path, engines, sink.url, "sample_ratio = 1") as front,
+    ):
+        while not engines[1].requests:
+            chat(front, stream=True)
+        wait_until(lambda: any(span["status"] == ERROR for span in sink.spans))
+    lost = only([span for span in sink.named("chat m") if span["status"] == ERROR])
+    mine = [span for span in sink.spans if span["parent"] == lost["parent"] and span["name"] == "chat m"]
+    (rest,) = [span for span in mine if span is not lost]
+    assert lost["attributes"]["steelyard.replica"] == "b"
+    assert lost["end"] <= rest["start"] + 1_000
+    assert rest["attributes"]["steelyard.replica"] == "a"
+    assert "gen_ai.usage.output_tokens" in rest["attributes"]
 
 
 def test_a_request_that_no_engine_answers_ends_in_an_error(tmp_path: Path) -> None:

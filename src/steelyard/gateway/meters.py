@@ -63,10 +63,10 @@ TOTAL_BOUNDS_S: Final[tuple[float, ...]] = (
     240,
     480,
 )
-# Tokens of a prompt or an answer; as counts, not seconds.
+# Tokens of a prompt or an answer, in powers of two: a bucket is a number of bits, so none has to be sought.
 TOKEN_BOUNDS: Final[tuple[float, ...]] = (
-    1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 256_000,
-    512_000, 1_000_000,
+    1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 2_048, 4_096, 8_192, 16_384, 32_768, 65_536, 131_072,
+    262_144, 524_288,
 )  # fmt: skip
 TPOT_BOUNDS_S: Final[tuple[float, ...]] = (
     0.0025, 0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1,
@@ -109,6 +109,11 @@ def _bucket(bounds: tuple[float, ...], value: float) -> int:
         if value <= bounds[bucket]:
             return bucket
     return len(bounds)
+
+
+def token_bucket(tokens: int) -> int:
+    """The first bucket of `TOKEN_BOUNDS` whose bound is not below."""
+    return 0 if tokens < 2 else min((tokens - 1).bit_length(), len(TOKEN_BOUNDS))
 
 
 class Meters:
@@ -161,10 +166,10 @@ class Meters:
             return
         words = self._words
         at = PROMPT_AT + pool * HISTOGRAM_WORDS
-        words[at + _bucket(TOKEN_BOUNDS, request.prompt_tokens)] += 1
+        words[at + token_bucket(request.prompt_tokens)] += 1
         words[at + _SUM] += request.prompt_tokens
         at = OUTPUT_AT + pool * HISTOGRAM_WORDS
-        words[at + _bucket(TOKEN_BOUNDS, output_tokens)] += 1
+        words[at + token_bucket(output_tokens)] += 1
         words[at + _SUM] += output_tokens
         if first_s and request.streams and output_tokens > 1:
             tpot_s = (now_s - first_s) / (output_tokens - 1)

@@ -103,7 +103,7 @@ class SpanSender:
         if self._dropped and monotonic() - self._told_s >= TELL_EVERY_S:
             self._told_s = monotonic()
             print(
-                f"steelyard: {self._dropped} traces were dropped: the collector at {self._endpoint} does not "
+                f"steelyard: {self._dropped} traces dropped: the collector at {self._endpoint} does not "
                 "take them",
                 file=sys.stderr,
                 flush=True,

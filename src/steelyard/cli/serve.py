@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from steelyard.cli.serve_console import OriginBook, console_maker
 from steelyard.config.load import completed, from_engines, load_file
 from steelyard.config.schema import Configuration
 from steelyard.gateway import supervisor
@@ -28,8 +29,17 @@ from steelyard.model.errors import ConfigError
 def serve(file: Path | None, engines: tuple[str, ...], policy: str | None, **options: Any) -> None:
     """Balance requests over engines, from a FILE or from --engine options."""
     given = {name: value for name, value in options.items() if value is not None}
-    load = functools.partial(configured, file, engines, policy, given)
-    sys.exit(supervisor.run(load(), functools.partial(print, flush=True), load))
+    book = OriginBook()
+
+    def load() -> Configuration:
+        configuration = configured(file, engines, policy, dict(given))
+        flags = given if policy is None else {**given, "policy": policy}
+        book.note(configuration, file, len(engines), flags)
+        return configuration
+
+    configuration = load()
+    make_console = console_maker(configuration, book)
+    sys.exit(supervisor.run(configuration, functools.partial(print, flush=True), load, make_console))
 
 
 def configured(

@@ -224,11 +224,15 @@ class Journal:
 
     def timeline(self, job_id: str, limit: int = 10_000) -> list[tuple[float, Transition]]:
         """A job's changes in order, each with the wall time at which it was recorded; the last `limit`."""
-        rows = self._database.execute(
-            "select * from (select * from timeline where job_id = ? order by number desc limit ?) "
-            "order by number",
-            (job_id, limit),
-        )
+        return self._transitions("where job_id = ? order by number desc limit ?", (job_id, limit))
+
+    def recent(self, limit: int) -> list[tuple[float, Transition]]:
+        """The same of all jobs: the last `limit` changes, oldest first."""
+        return self._transitions("order by number desc limit ?", (limit,))
+
+    def _transitions(self, which: str, values: tuple[str | int, ...]) -> list[tuple[float, Transition]]:
+        # `which` is one of the two above, never a caller's words.
+        rows = self._database.execute(f"select * from timeline {which}", values).fetchall()
         return [
             (
                 wall_s,
@@ -237,7 +241,7 @@ class Journal:
                     node_id=node_id, epoch=epoch, at_s=at_s,
                 ),
             )
-            for _, wall_s, at_s, job, task_id, before, after, reason, node_id, epoch in rows
+            for _, wall_s, at_s, job, task_id, before, after, reason, node_id, epoch in reversed(rows)
         ]  # fmt: skip
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ of `backfill`. Ties are the placement policy's. Cost: a trial a candidate time f
 at the promises on each node they touch.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from steelyard.cluster.node_table import NodeTable, Reservation
@@ -154,6 +154,26 @@ class PromiseBook:
                     if held is not None and held.node_id in nodes:
                         leaving.setdefault(held.node_id, []).append((each.end_s, held))
         return leaving
+
+
+def still_valid(promises: Iterable[Promise], waiting: Container[str], now_s: float) -> list[Promise]:
+    """Promises of earlier rounds that hold others off.
+
+    One whose time is over does not: it was counted on somebody who stays longer. Its job is looked at first.
+    """
+    return [each for each in promises if each.job_id in waiting and each.start_s >= now_s]
+
+
+def due_first(
+    ordered: Iterable[QueuedJob], waiting: Mapping[str, QueuedJob], promises: Iterable[Promise], now_s: float
+) -> Iterator[QueuedJob]:
+    """Those whose promised time has come before all others: else they would be passed for ever."""
+    due = sorted(
+        (each.start_s, each.job_id) for each in promises if each.start_s <= now_s and each.job_id in waiting
+    )
+    first = dict.fromkeys(job_id for _, job_id in due)
+    yield from (waiting[job_id] for job_id in first)
+    yield from (job for job in ordered if job.job_id not in first)
 
 
 def _peak(

@@ -15,7 +15,7 @@ from steelyard.model.placement_policy import Placement
 from steelyard.model.resources import Resources
 from steelyard.scheduling.backfill import HeadReservation, reserve_head
 from steelyard.scheduling.bounds import Bounds
-from steelyard.scheduling.conservative import PromiseBook
+from steelyard.scheduling.conservative import PromiseBook, due_first, still_valid
 from steelyard.scheduling.gangs import GangRefusal, GangSearch, release
 from steelyard.scheduling.memory import RoundMemory
 from steelyard.scheduling.moves import planned_moves
@@ -90,7 +90,10 @@ class _Round:
     def decide(self) -> Plan:
         """Look at the queue, then at what should move."""
         self._finish_gangs()
-        borrowers = self._consider_all(self._due_first(self._ordered()))
+        ordered = self._ordered()
+        if self.memory.promises and self.options.backfill == "conservative":
+            ordered = due_first(ordered, self._named(), self.memory.promises.values(), self.now_s)
+        borrowers = self._consider_all(ordered)
         if borrowers:
             self._consider_all(iter(borrowers), borrowing=True)
         moves = self._moves()
@@ -126,23 +129,6 @@ class _Round:
         if isinstance(self.queue, JobQueue):
             return self.queue.in_order(view, self.now_s)
         return in_order(list(self.queue), self.options.ordering, view, self.now_s)
-
-    def _due_first(self, jobs: Iterable[QueuedJob]) -> Iterable[QueuedJob]:
-        """Those whose promised time has come go before all others, else they would be passed for ever."""
-        if not self.memory.promises or self.options.backfill != "conservative":
-            yield from jobs
-            return
-        named = (
-            self.queue.jobs if isinstance(self.queue, JobQueue) else {job.job_id: job for job in self.queue}
-        )
-        due = sorted(
-            (each.start_s, each.job_id)
-            for each in self.memory.promises.values()
-            if each.start_s <= self.now_s and each.job_id in named
-        )
-        yield from (named[job_id] for _, job_id in due)
-        first = {job_id for _, job_id in due}
-        yield from (job for job in jobs if job.job_id not in first)
 
     def _view(self) -> ClusterView:
         return ClusterView(self._all_running(), total_capacity(self.table))
@@ -272,21 +258,16 @@ class _Round:
             self.reserved = True
         return self.reservation
 
+    def _named(self) -> Mapping[str, QueuedJob]:
+        return (
+            self.queue.jobs if isinstance(self.queue, JobQueue) else {job.job_id: job for job in self.queue}
+        )
+
     def _book_of_promises(self) -> PromiseBook:
         if self._promise_book is None:
-            waiting = self.queue if isinstance(self.queue, JobQueue) else {job.job_id for job in self.queue}
-            ends = [
-                (self._ends_s(each), each)
-                for each in (*self._running_now(), *self.started, *self._keeping_now())
-            ]
-            # One whose time is over holds nobody off any more: it was counted on somebody who stays longer.
-            # It is looked at first.
-            known = [
-                each
-                for each in self.memory.promises.values()
-                if each.job_id in waiting and each.start_s >= self.now_s
-            ]
-            self._promise_book = PromiseBook(self.search, ends, known)
+            now = (*self._running_now(), *self.started, *self._keeping_now())
+            valid = still_valid(self.memory.promises.values(), self._named(), self.now_s)
+            self._promise_book = PromiseBook(self.search, [(self._ends_s(each), each) for each in now], valid)
         return self._promise_book
 
     def _may_promise(self, book: PromiseBook) -> bool:

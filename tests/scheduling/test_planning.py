@@ -4,7 +4,7 @@ import pytest
 from tests.harness.planned_cluster import PlannedCluster
 
 from steelyard.policies.ordering.fair_share import FairShare
-from steelyard.policies.ordering.learned_index import LearnedIndex
+from steelyard.policies.ordering.learned_index import learned_index
 from steelyard.scheduling.planning import Planning
 
 
@@ -48,7 +48,7 @@ def test_durations_are_learned_and_come_back_with_the_records() -> None:
 
 
 def test_an_ordering_that_learns_is_told_of_ends_live_and_at_a_restart() -> None:
-    cluster = PlannedCluster("A", LearnedIndex())
+    cluster = PlannedCluster("A", learned_index())
     for _ in range(4):
         for name, ran_s in (("short", 10.0), ("long", 5_000.0)):
             wanted = cluster.submit(name=name)

@@ -9,7 +9,7 @@ FUZZ_SECONDS ?= 300
 ENGINE_VENV ?= .venv-engine
 
 .PHONY: help pure demo test lint types arrows sizes unit environment benchmarks clean test-ray test-slurm test-torch
-.PHONY: fuzz test-engine soak
+.PHONY: fuzz test-engine soak docs
 
 help:  ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -53,6 +53,9 @@ sizes: $(STAMP)
 
 unit: $(COMPILED)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+docs: $(STAMP)  ## Build the documentation site in out/docs/site; every link must lead somewhere
+	$(BIN)/python -m tools.docs_site
 
 fuzz: $(STAMP)  ## Fuzz every reader of strangers' bytes, FUZZ_SECONDS each; guided by coverage too, with atheris
 	$(BIN)/python -m tools.fuzz all --seconds $(FUZZ_SECONDS)

@@ -58,6 +58,7 @@ def replay(
         click.echo(json.dumps(report.as_json(), indent=2))
     else:
         Console().print(table_of(report))
+        click.echo(summary_of(report))
 
 
 def table_of(report: ReplayReport) -> Table:
@@ -67,11 +68,14 @@ def table_of(report: ReplayReport) -> Table:
         table.add_row(
             name, *(f"{value * 1e3:,.1f} ms" for value in (quantiles.p50, quantiles.p90, quantiles.p99))
         )
+    return table
+
+
+def summary_of(report: ReplayReport) -> str:
+    """How it ended: one line, and one for each of the first errors."""
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(report.kinds.items()))
-    table.caption = (
+    line = (
         f"{report.requests} requests in {report.span_s:.1f} s: {kinds}; "
         f"goodput {report.goodput_per_s:.2f}/s ({report.goodput_share:.1%})"
     )
-    for error in report.first_errors:
-        table.caption += f"\n{error}"
-    return table
+    return "\n".join([line, *report.first_errors])

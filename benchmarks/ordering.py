@@ -15,9 +15,9 @@ from pathlib import Path
 from benchmarks.machine import describe
 from benchmarks.planning_rounds import rounds_table
 from steelyard.cluster.node_table import NodeTable
+from steelyard.config.job_plugins import make_ordering
 from steelyard.model.node import Node
 from steelyard.model.resources import Resources
-from steelyard.policies.ordering.registry import make_ordering
 from steelyard.policies.placement.registry import PLACEMENTS
 from steelyard.policies.settings import PlacementSettings
 from steelyard.scheduling.options import PlanOptions

@@ -11,7 +11,7 @@ from time import process_time
 
 from benchmarks.machine import describe
 from steelyard.model.fleet import Eligible, Fleet
-from steelyard.model.request import Request
+from steelyard.model.request import PREFIX_HASH_BITS, Request
 from steelyard.policies.routing.registry import DEFAULT_POLICY, POLICIES
 
 SIZES = (10, 100, 1_000)
@@ -55,7 +55,7 @@ def microseconds(name: str, size: int, blocks: int = 4) -> float:
     requests = [
         Request(
             prompt_tokens=1024,
-            prefix_hashes=tuple(rng.getrandbits(64) for _ in range(blocks)),
+            prefix_hashes=tuple(rng.getrandbits(PREFIX_HASH_BITS) for _ in range(blocks)),
             affinity_key=f"k{n}",
         )
         for n in range(PICKS)

@@ -5,11 +5,11 @@ import time
 from collections.abc import Callable
 
 from steelyard.cluster.node_table import NodeTable
+from steelyard.config.job_plugins import make_ordering
 from steelyard.model.job import QueuedJob, RunningJob, gang
 from steelyard.model.node import Node
 from steelyard.model.placement_policy import Claim
 from steelyard.model.resources import Resources
-from steelyard.policies.ordering.registry import make_ordering
 from steelyard.policies.placement.registry import PLACEMENTS
 from steelyard.policies.settings import PlacementSettings
 from steelyard.scheduling.memory import RoundMemory

@@ -3,9 +3,14 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from tools.compile_data_plane import stale
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# No test asserts a time: on a busy machine any example may be slow.
+settings.register_profile("steelyard", deadline=None)
+settings.load_profile("steelyard")
 
 
 def pytest_configure() -> None:

@@ -10,7 +10,7 @@ import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 
-from steelyard.config import access, fallback, schema
+from steelyard.config import access, console, fallback, schema
 
 PAGE = Path("docs/configuration.md")
 TABLES = (
@@ -34,6 +34,7 @@ TABLES = (
     ("tenants.model_limits", access.ModelLimitOptions),
     ("admin_access", access.AdminOptions),
     ("pools.streams", schema.StreamOptions),
+    ("console", console.ConsoleOptions),
 )
 
 WORDS = ("required", "computed", "its table")  # defaults that are not a value

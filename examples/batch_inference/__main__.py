@@ -4,41 +4,17 @@ import contextlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
+from examples.processes import running
 from examples.service import jobs_service, until
 
 HERE = Path(__file__).parent
 OUT = HERE.parents[1] / "out" / "batch"
 PROMPTS = 400
 SHARDS = range(4)
-Running = tuple["subprocess.Popen[str]", dict[str, str]]
-
-
-@contextlib.contextmanager
-def running(
-    *arguments: str, names: tuple[str, ...]
-) -> Iterator[tuple["subprocess.Popen[str]", dict[str, str]]]:
-    """A steelyard process and where it listens."""
-    command = [sys.executable, "-m", "steelyard", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as process:
-        assert process.stdout is not None
-        places: dict[str, str] = {}
-        try:
-            while len(places) < len(names):
-                line = process.stdout.readline()
-                if not line:
-                    raise SystemExit(f"steelyard {' '.join(arguments)} ended before it listened")
-                name, found, url = line.strip().partition(" listening on ")
-                if found:
-                    places[name] = url
-            yield process, places
-        finally:
-            process.terminate()
 
 
 def sent(admin: str) -> int:

@@ -29,7 +29,12 @@ def test_every_verb_explains_itself(verb: str) -> None:
 def test_lists_policies_as_json() -> None:
     rows = json.loads(CliRunner().invoke(steelyard, ["policies", "--json"]).output)
     defaults = {row["kind"]: row["name"] for row in rows if row["default"]}
-    assert defaults == {"routing": "prefix-ttft", "placement": "least-stranding", "ordering": "priority"}
+    assert defaults == {
+        "routing": "prefix-ttft",
+        "placement": "least-stranding",
+        "ordering": "priority",
+        "rebalancing": "hot-nodes",
+    }
     assert {"fgd", "deadline"} <= {row["name"] for row in rows}
 
 

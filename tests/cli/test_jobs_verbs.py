@@ -70,7 +70,7 @@ def test_pause_resume_move_drain_cancel(service: RunningJobs) -> None:
     run(service, "cancel", job_id)
     service.wait_state(job_id, "cancelled")
     assert {row["node"] for row in json.loads(run(service, "nodes", "--json").stdout)} == {"A", "B"}
-    assert "utilisation" in json.loads(run(service, "top", "--json").stdout)
+    assert "utilisation" in json.loads(run(service, "top", "--json").stdout)["jobs"]
 
 
 def test_mistakes_are_one_sentence(service: RunningJobs, tmp_path: Path) -> None:

@@ -13,7 +13,11 @@ from steelyard.cli.main import steelyard
 
 ROOT = Path(__file__).parents[2]
 ELSEWHERE = ("README.md", "CONTRIBUTING.md", "examples/README.md", "benchmarks/README.md")
-PAGES = [*sorted((ROOT / "docs").rglob("*.md")), *(ROOT / name for name in ELSEWHERE)]
+PAGES = [
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *(ROOT / name for name in ELSEWHERE),
+    *sorted((ROOT / "examples").glob("*/README.md")),
+]
 MUST_RUN = {"README.md", "docs/index.md", "docs/tutorial.md"}
 
 

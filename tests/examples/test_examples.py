@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,28 @@ def test_a_sharded_analysis_equals_the_unsharded_one_though_a_node_died() -> Non
 
 def test_batch_inference_asks_no_finished_prompt_again() -> None:
     assert "no finished prompt was asked again" in run("batch_inference")
+
+
+def test_every_stream_comes_whole_though_an_engine_died() -> None:
+    assert "every stream came whole" in run("inference")
+
+
+def test_nothing_is_lost_whatever_is_killed() -> None:
+    printed = run("high_availability")
+    if shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin"):
+        assert "haproxy is not installed" not in printed
+    assert "the job is done, in attempt 1" in printed
+    assert "nothing was lost" in printed
+
+
+def test_every_scenario_says_its_command_and_what_to_expect() -> None:
+    folders = [path.parent for path in (ROOT / "examples").glob("*/*.toml")]
+    for folder in folders:
+        text = (folder / "README.md").read_text(encoding="utf-8")
+        assert "What to expect" in text, folder
+        runs = f"python -m examples.{folder.name}" in text
+        assert runs == (folder / "__main__.py").exists(), folder
+        assert runs or "steelyard demo " in text, folder
 
 
 def test_the_seeds_critical_task_goes_on_on_its_backup() -> None:

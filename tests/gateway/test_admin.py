@@ -7,8 +7,9 @@ import pytest
 
 from steelyard.config.access import AdminOptions
 from steelyard.gateway import answers
-from steelyard.gateway.admin import AdminRequest, AdminServer
+from steelyard.gateway.admin import AdminServer
 from steelyard.model.errors import ConfigError
+from steelyard.runtime.admin_exchange import AdminRequest
 from steelyard.runtime.listeners import listen
 
 

@@ -12,8 +12,8 @@ from steelyard.gateway import door
 from steelyard.gateway.admission import Admission
 from steelyard.gateway.door import Door
 from steelyard.gateway.tenants import Tenant
+from steelyard.model.pick import Pick
 from steelyard.model.request import Request
-from steelyard.model.routing_policy import Pick
 from steelyard.policies.admission.limiter import ROW_WORDS, Limiter
 
 # Compiled, the door takes nothing but real exchanges; end_to_end/test_tenants.py shows it to them.
@@ -57,7 +57,7 @@ class Scene:
             request=Request(model="m", prompt_tokens=10, output_tokens=10),
             tried=frozenset(), pick=None, status=0, pool_name="p", id_line=b"",
             context=SimpleNamespace(draining=False),
-            plan=SimpleNamespace(head=SimpleNamespace(keep_alive=True), is_head=False),
+            plan=SimpleNamespace(keep_alive=True, is_head=False),
         )  # fmt: skip
 
         def forward(now_s: float) -> None:
@@ -70,6 +70,12 @@ class Scene:
         exchange.forward, exchange.answer_locally = forward, answer_locally
         forward(1.0)
         return exchange
+
+    def again(self, exchange: Any) -> None:
+        """Its engine was busy: after a pause the same pool is tried anew."""
+        self.fleet.requests[0] -= 1
+        exchange.pick = None
+        exchange.forward(1.5)
 
     def leave(self, exchange: Any) -> None:
         """It ends, and the next one's turn is called."""
@@ -143,3 +149,28 @@ def test_nobody_is_forgotten(order: str) -> None:
     assert served == 60
     assert scene.door.waiting == 0
     assert scene.fleet.requests == [0]
+
+
+def test_a_second_try_in_the_same_pool_takes_no_second_place_and_waits_no_second_turn() -> None:
+    scene = Scene(max_in_flight=2, headroom_fraction=0.5)
+    busy, other = scene.come("a"), scene.come("b")
+    waiting = scene.come("c")
+    assert inside(busy, other, waiting) == [True, True, False]
+    for _ in range(5):
+        scene.again(busy)
+    assert busy.pick is not None
+    assert busy.admission.item is None
+    scene.leave(busy)
+    scene.leave(other)
+    assert inside(waiting) == [True]
+    scene.leave(waiting)
+    # Every tenant's places are free again: none is held back as if it still had some.
+    assert set(scene.door._running.values()) == {0}
+
+
+def test_a_request_that_is_tried_in_another_pool_gives_its_place_back() -> None:
+    scene = Scene(max_in_flight=2)
+    gone = scene.come("a")
+    scene.door.step_out(gone.admission)
+    scene.leave(gone)
+    assert scene.door._running == {"a": 0}

@@ -6,7 +6,7 @@ import pytest
 from tests.harness.fleets import fleet_of
 
 from steelyard.gateway.receipts import MAX_SHOWN, Receipts, header
-from steelyard.model.routing_policy import Pick
+from steelyard.model.pick import Pick
 
 FLEET = fleet_of(0, 1, 2)
 PICK = Pick(1, "prefix", (0, 1), (0.5, 0.25), 512, 900.0)

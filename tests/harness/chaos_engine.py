@@ -58,6 +58,7 @@ class ChaosEngine:
     behaviour: Behaviour
     port: int = 0
     requests: list[Received] = field(default_factory=list)
+    probe_body: bytes = b'{"object":"list","data":[]}'
     left: threading.Event = field(default_factory=threading.Event)
     stopping: threading.Event = field(default_factory=threading.Event)
     _listener: socket.socket = field(init=False)
@@ -94,7 +95,7 @@ class ChaosEngine:
             while (received := read_request(client, buffer, number)) is not None:
                 request, buffer = received
                 if request.path in _PROBES and request.head.startswith(b"GET"):
-                    body = b'{"object":"list","data":[]}'
+                    body = self.probe_body
                     client.sendall(b"%bContent-Length: %d\r\n\r\n%b" % (JSON_HEAD, len(body), body))
                     continue
                 self.requests.append(request)

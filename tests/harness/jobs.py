@@ -25,8 +25,9 @@ NODE = "cpu_cores=8,memory=4GiB,sample_interval=0.3"
 class RunningJobs:
     """One service folder and the process that serves it, if it does."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, paths: tuple[str, ...] = ()) -> None:
         self.folder = folder
+        self.paths = (*paths, *(path for path in sys.path if path))
         self.options = options
         self.process: subprocess.Popen[bytes] | None = None
         self.client = JobsClient(folder)
@@ -40,7 +41,7 @@ class RunningJobs:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(self.paths)},
             )
         if ready:
             wait_until(self.answers, timeout_s=30)
@@ -111,10 +112,22 @@ class RunningJobs:
 
 
 @contextlib.contextmanager
-def jobs_service(folder: Path, *nodes: str, options: tuple[str, ...] = ()) -> Iterator[RunningJobs]:
-    """A service with these nodes (names, or NAME:KEY=VALUE,...) for the length of a block."""
-    named = [node if ":" in node else f"{node}:{NODE}" for node in nodes or ("A", "B")]
-    running = RunningJobs(folder, *(each for node in named for each in ("--node", node)), *options)
+def jobs_service(
+    folder: Path,
+    *nodes: str,
+    options: tuple[str, ...] = (),
+    nodes_declared: bool = False,
+    paths: tuple[str, ...] = (),
+) -> Iterator[RunningJobs]:
+    """A service with these nodes (names, or NAME:KEY=VALUE,...) for the length of a block.
+
+    nodes_declared: in a file of the folder, so none are named here. paths: to import from, before others.
+    """
+    names = () if nodes_declared else nodes or ("A", "B")
+    named = [node if ":" in node else f"{node}:{NODE}" for node in names]
+    running = RunningJobs(
+        folder, *(each for node in named for each in ("--node", node)), *options, paths=paths
+    )
     try:
         running.start()
         yield running

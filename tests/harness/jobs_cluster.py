@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.harness.fake_executor import FakeExecutor, FakeNodes
 
+from steelyard.config.job_plugins import make_ordering
 from steelyard.jobs.service import JobsService, Request
 from steelyard.model.controller_event import Action, Event, Submitted
 from steelyard.model.errors import SteelyardError
@@ -16,7 +17,6 @@ from steelyard.model.job_record import TaskState
 from steelyard.model.job_specification import JobSpecification
 from steelyard.model.resources import Resources
 from steelyard.policies.failure.suspicion import SuspicionRules
-from steelyard.policies.ordering.registry import make_ordering
 from steelyard.policies.placement.first_fit import FirstFit
 from steelyard.policies.settings import PlacementSettings
 from steelyard.runtime.journal import Journal

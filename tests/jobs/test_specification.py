@@ -70,6 +70,8 @@ def test_ranges_of_keys_cover_all_once() -> None:
         ({"command": "x", "shards": 0, "keys": [0, 9]}, "shards is 0"),
         ({"command": "x", "shards": 2, "keys": [9, 9]}, "the end must be above the first"),
         ({"command": "x", "shards": 2, "keys": [0, 9], "gang": True}, "leave out tasks and gang"),
+        ({"command": "x", "tasks": 2, "keep_claim": "5s"}, "keep_claim is for gangs"),
+        ({"command": "x", "time_limit": -1}, "time_limit"),
         ({"command": "x", "gang": True, "tasks": 2, "max_parallel": 1}, "max_parallel is for arrays"),
         ({"command": "x", "tasks": "many"}, "Expected `int"),
     ],

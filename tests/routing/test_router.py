@@ -69,7 +69,7 @@ def test_what_clients_name_is_kept_within_a_bound() -> None:
     _, router = fleet(HEALTHY)
     for number in range(5_000):
         router.route("default", Request(model=f"bogus-{number}"), NOBODY, 0.0)
-    assert len(router._kept) <= 1024
+    assert len(router._pools["default"].candidates) <= 1024
 
 
 def test_a_change_of_state_is_seen_at_the_next_pick() -> None:

@@ -5,8 +5,9 @@ from random import Random
 from tests.harness.fleets import fleet_of
 
 from steelyard.model.fleet import Eligible, Fleet
+from steelyard.model.pick import Pick
 from steelyard.model.request import Request
-from steelyard.model.routing_policy import LearningPolicy, Pick
+from steelyard.model.routing_policy import LearningPolicy
 from steelyard.policies.routing.registry import POLICIES
 from steelyard.routing.shadow import MAX_FAILURES, Shadowed
 

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from steelyard.model.controller_event import NodeLost, Placed, Submitted
+from steelyard.model.controller_event import CancelOrdered, NodeLost, Placed, Submitted
 from steelyard.model.job_record import Seat
 from steelyard.model.job_specification import JobSpecification
 from steelyard.model.resources import Resources
 from steelyard.runtime.journal import Journal, JournalLost
 from steelyard.scheduling.controller import step
 from steelyard.scheduling.controller_state import ControllerState
+from steelyard.scheduling.retention import RetentionRules, due
 
 
 def filled(journal: Journal) -> ControllerState:
@@ -47,6 +48,40 @@ def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
     assert (found.next_job, again.now_s) == (2, 3.0)
     assert found.by_state == state.by_state
     again.close()
+
+
+def test_what_is_forgotten_leaves_its_room_its_key_and_no_number_to_others(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    journal = Journal(path)
+    assert journal.take_over(60.0)
+    state = ControllerState()
+    specification = JobSpecification(command=("x", "y" * 20_000))
+    for number in range(200):
+        batch = [
+            step(state, Submitted(specification=specification, key=f"k{number}"), 1.0),
+            step(state, CancelOrdered(job_id=str(number + 1)), 1.0),
+        ]
+        journal.record(batch, 1.0, 100.0)
+    journal.give_up()
+    journal.close()
+    full_bytes = path.stat().st_size
+    journal = Journal(path)
+    assert journal.take_over(60.0)
+    rules = RetentionRules(keep_jobs_s=10.0, keep_keys_s=50.0, keep_at_least_s=0.0)
+    event = due(state, rules, 20.0)
+    assert event is not None
+    journal.record([step(state, event, 20.0)], 20.0, 120.0)
+    assert journal.timeline("7") == []
+    found = journal.load()
+    assert (found.jobs, found.tasks, found.next_job) == ({}, {}, 201)
+    assert found.job_of_key == {f"k{number}": str(number + 1) for number in range(200)}
+    event = due(found, rules, 60.0)
+    assert event is not None
+    journal.record([step(found, event, 60.0)], 60.0, 160.0)
+    journal.close()
+    assert path.stat().st_size < full_bytes / 20
+    again = Journal(path).load()
+    assert (again.job_of_key, again.next_job) == ({}, 201)
 
 
 def test_the_timeline_is_kept_in_order_with_reasons(tmp_path: Path) -> None:

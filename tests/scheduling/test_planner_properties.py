@@ -10,10 +10,11 @@ from tests.harness.clusters import FirstFit, job, nodes, running
 from tests.harness.job_strategies import trace_jobs
 
 from steelyard.cluster.node_table import NodeTable
+from steelyard.config.job_plugins import make_ordering
 from steelyard.model.job import QueuedJob, RunningJob
 from steelyard.model.placement_policy import Placement
 from steelyard.policies.ordering.fifo import Fifo
-from steelyard.policies.ordering.registry import ORDERINGS, make_ordering
+from steelyard.policies.ordering.registry import ORDERINGS
 from steelyard.scheduling.options import PlanOptions
 from steelyard.scheduling.planner import plan
 from steelyard.simulation.foresight import Blind, Oracle

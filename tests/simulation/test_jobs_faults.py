@@ -59,6 +59,13 @@ def test_a_controller_that_performs_before_it_records_is_found_within_1000_seeds
     _found_within(1000)
 
 
+def test_a_controller_that_goes_by_the_wall_clock_is_found_within_1000_seeds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Controller, "now_s", lambda self: self.world.wall_s)
+    _found_within(1000)
+
+
 def _found_within(seeds: int) -> None:
     for seed in range(seeds):
         try:

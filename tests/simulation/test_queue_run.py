@@ -6,10 +6,10 @@ from random import Random
 import pytest
 from tests.harness.clusters import FirstFit, nodes
 
+from steelyard.config.job_plugins import make_ordering
 from steelyard.policies.ordering.fifo import Fifo
 from steelyard.policies.ordering.learned_index import LearnedIndex
 from steelyard.policies.ordering.least_attained import LeastAttained
-from steelyard.policies.ordering.registry import make_ordering
 from steelyard.policies.ordering.shortest_predicted import ShortestPredicted
 from steelyard.scheduling.options import PlanOptions
 from steelyard.simulation.foresight import Blind, Learned, Oracle

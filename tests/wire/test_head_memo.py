@@ -134,3 +134,24 @@ def test_a_head_that_has_no_end_yet_or_too_late_is_not_read() -> None:
     assert reader.read(START + b"A: " + b"x" * 100 + b"\r\n\r\n") is None
     assert reader.read(START + b"\r\n") is not None
     assert reader.read(START) is None
+
+
+@pytest.mark.parametrize(
+    "data", [b"ength: 5\r\n\r\n", b"Content-Length: 5\r\n\r\n", b"\r\nlength: 1\r\n\r\n"]
+)
+def test_a_length_where_no_field_can_be_is_read_in_full(data: bytes) -> None:
+    memo, parsed = counted()
+    with pytest.raises(BadRequest):
+        HeadReader(memo, 1000).read(data)
+    assert parsed == [data]
+
+
+def test_a_known_head_may_come_in_any_two_pieces() -> None:
+    memo, _ = counted()
+    reader = HeadReader(memo, 1000)
+    data = START + b"Content-Length: 7\r\nA: b\r\n\r\n"
+    meaning = reader.read(data)
+    for at in range(len(data)):
+        assert reader.read(data[:at]) is None
+        assert reader.read(data) is meaning
+        assert (reader.length, reader.body_at) == (7, len(data))

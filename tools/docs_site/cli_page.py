@@ -12,13 +12,7 @@ INTRODUCTION = """# Command line
 Generated from the commands when this site is built. `steelyard VERB --help` says the same.
 
 A mistake of the operator's is one sentence and exit code 2; Ctrl-C is 130. Verbs that answer a question with
-their exit code say so below. `NO_COLOR=1` turns colours off. Completion of verbs and options in bash (zsh:
-`zsh_source`, fish: `fish_source`):
-
-<!-- not run: completes the keys of a terminal -->
-```sh
-eval "$(_STEELYARD_COMPLETE=bash_source steelyard)"
-```
+their exit code say so below. Colours, completion and exit codes: [the command line](../cli.md).
 """
 
 

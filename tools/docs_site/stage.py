@@ -18,7 +18,7 @@ ELSEWHERE = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "benchmarks/README.md": "benchmarks/index.md",
-    "examples/README.md": "examples.md",
+    "examples/README.md": "examples/index.md",
 }
 GENERATED: dict[str, Callable[[], str]] = {
     "reference/cli.md": cli_page.page,
@@ -38,7 +38,9 @@ def sources(root: Path) -> dict[str, str]:
     }
     found |= {name: page for name, page in ELSEWHERE.items() if (root / name).exists()}
     results = sorted((root / "benchmarks" / "results").glob("*.md"))
-    return found | {str(path.relative_to(root)): f"benchmarks/{path.name}" for path in results}
+    found |= {str(path.relative_to(root)): f"benchmarks/{path.name}" for path in results}
+    examples = sorted((root / "examples").glob("*/README.md"))
+    return found | {str(path.relative_to(root)): f"examples/{path.parent.name}.md" for path in examples}
 
 
 def stage(root: Path, folder: Path) -> list[str]:

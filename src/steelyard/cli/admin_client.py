@@ -10,6 +10,7 @@ import os
 import ssl
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -49,8 +50,8 @@ def _ask(address: str, path: tuple[str, ...], method: str, timeout_s: float, as_
             return json.load(answer) if as_json else answer.read().decode()
     except urllib.error.HTTPError as error:
         raise ConfigError(_message(error)) from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
+    except (OSError, ValueError, HTTPException) as error:
+        reason = ascii(str(getattr(error, "reason", error) or type(error).__name__)[:200])[1:-1].strip()
         raise ConfigError(
             f"cannot ask the gateway at {address}: {reason}: name its admin port with --admin"
         ) from None

@@ -12,9 +12,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 from steelyard.cluster.node_table import NodeTable
+from steelyard.config.job_plugins import make_ordering, make_placement
 from steelyard.model.node import Node
-from steelyard.policies.ordering.registry import make_ordering
-from steelyard.policies.placement.registry import make_placement
 from steelyard.policies.settings import PlacementSettings
 from steelyard.reports.cluster_page import Curve, curves, table, write_cluster_page
 from steelyard.scheduling.options import PlanOptions

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from steelyard.cli import exit_codes
+from steelyard.cli.demo_caches import caches
 from steelyard.cli.demo_jobs import jobs
 from steelyard.cli.demo_seed_math import seed_math
 from steelyard.demo.fleet import POLICIES, PolicyRun, run_policy
@@ -42,6 +44,7 @@ def demo(ctx: click.Context, out: Path, seconds: float, policies: tuple[str, ...
 
     
     steelyard demo jobs       ten tasks on five nodes, of which one runs hot and one dies
+    steelyard demo caches     four nginx caches behind the hash ring, of which one dies
     steelyard demo seed-math  the seed's formulas beside its numbers
     """
     if ctx.invoked_subcommand is not None:
@@ -64,9 +67,10 @@ def demo(ctx: click.Context, out: Path, seconds: float, policies: tuple[str, ...
     for run in runs:
         for error in run.report.first_errors if run.report.lost else ():
             console.print(f"{run.policy}: {error}")
-    sys.exit(1 if lost else 0)
+    sys.exit(exit_codes.FAILED if lost else exit_codes.DONE)
 
 
+demo.add_command(caches)
 demo.add_command(jobs)
 demo.add_command(seed_math)
 

@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from steelyard.cli import exit_codes
 from steelyard.cli.jobs_argument import console
 from steelyard.demo.seed_case import NODE_LOADS, TASKS
 from steelyard.demo.seed_jobs import Scene, SeedDemo
@@ -41,7 +42,7 @@ def jobs(out: Path, hour_s: float) -> None:
     page = _write(out / "jobs.html", demo)
     terminal.print(f"report with the timeline: {page}")
     lost = [name for name, view in demo.timelines.items() if view["state"] != "done"]
-    sys.exit(1 if lost else 0)
+    sys.exit(exit_codes.FAILED if lost else exit_codes.DONE)
 
 
 def _print(terminal: Console, demo: SeedDemo) -> None:

@@ -6,6 +6,7 @@ import click
 from rich.table import Table
 
 from steelyard.cli.jobs_argument import ago, client_of, console, print_json, span, with_json, with_state
+from steelyard.cli.nodes import tenant_table
 from steelyard.model.job_record import TaskState
 
 
@@ -20,19 +21,22 @@ def jobs(state: Path | None, as_json: bool, limit: int, only: str | None) -> Non
     if as_json:
         print_json(answer)
         return
-    table = Table("job", "name", "state", "tasks", "nodes", "ran", "submitted", "because")
+    table = Table("job", "name", "tenant", "state", "tasks", "nodes", "ran", "submitted", "because")
     for row in answer["jobs"]:
         table.add_row(
             row["job"],
             row["name"],
+            row["tenant"],
             row["state"],
             f"{row['done']}/{row['tasks']}",
             " ".join(row["nodes"][:4]) + (" …" if len(row["nodes"]) > 4 else ""),
             span(row["ran_s"]),
             f"{ago(row['submitted_wall_s'])} ago",
-            row["reason"][:60],
+            row["reason"][:80],
         )
     terminal = console()
     terminal.print(table)
+    if any(row["quota"] for row in answer["tenants"]):
+        terminal.print(tenant_table(answer["tenants"]))
     states = ", ".join(f"{count} {name}" for name, count in answer["task_states"].items())
     terminal.print(f"{len(answer['jobs'])} of {answer['total']} jobs; tasks: {states or 'none'}")

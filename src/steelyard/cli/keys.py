@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from steelyard.cli.jobs_argument import print_json, with_json
 from steelyard.config.access import KeyOptions
 from steelyard.config.load import load_file
 from steelyard.config.schema import Configuration
@@ -59,14 +60,21 @@ def add(tenant: str, days: int | None, file: Path) -> None:
 
 @keys.command("list")
 @CONFIGURATION
-def list_(file: Path) -> None:
+@with_json
+def list_(file: Path, as_json: bool) -> None:
     """List all keys by id, with tenant and state."""
     _, options = _configured(file)
     now_s = time.time()
+    rows = []
     for key in list_keys(options):
         state = "valid" if key.valid(now_s) else "revoked" if key.revoked_s else "expired"
         made = time.strftime("%Y-%m-%d", time.gmtime(key.created_s))
-        click.echo(f"{key.id}  {state:<8} {made}  {key.tenant}")
+        rows.append({"id": key.id, "state": state, "created": made, "tenant": key.tenant})
+    if as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        click.echo(f"{row['id']}  {row['state']:<8} {row['created']}  {row['tenant']}")
 
 
 @keys.command()

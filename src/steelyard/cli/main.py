@@ -4,7 +4,10 @@ import importlib
 import sys
 
 import click
+from click.shell_completion import CompletionItem
 
+from steelyard.cli import exit_codes
+from steelyard.cli.examples import with_examples
 from steelyard.model.errors import SteelyardError
 from steelyard.version import __version__
 
@@ -35,15 +38,15 @@ VERBS = {
     "move": ("steelyard.cli.move", "Move a task to another node."),
     "nodes": ("steelyard.cli.nodes", "List nodes and their load."),
     "drain": ("steelyard.cli.drain", "Empty a node."),
-    "top": ("steelyard.cli.top", "Watch nodes and running tasks."),
+    "top": ("steelyard.cli.top", "Watch replicas, nodes and running tasks."),
     "simulate-cluster": (
         "steelyard.cli.simulate_cluster",
         "Try placement and queueing on a cluster's trace.",
     ),
     "replay-log": ("steelyard.cli.replay_log", "Ask what other policies had done with logged traffic."),
+    "completion": ("steelyard.cli.completion", "Print what makes a shell complete."),
     "demo": ("steelyard.cli.demo", "Watch a fleet, its policies, and an engine that dies."),
 }
-OPERATOR_MISTAKE = 2
 
 
 class Verbs(click.Group):
@@ -59,7 +62,14 @@ class Verbs(click.Group):
             return None
         module = importlib.import_module(VERBS[cmd_name][0])
         command = getattr(module, cmd_name.replace("-", "_"))
-        return command if isinstance(command, click.Command) else None
+        return with_examples(command, cmd_name) if isinstance(command, click.Command) else None
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Verbs that begin so, without loading them."""
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        found = [verb for verb in VERBS if verb.startswith(incomplete)]
+        return [CompletionItem(verb, help=VERBS[verb][1]) for verb in found]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the verbs without loading them."""
@@ -80,20 +90,20 @@ def steelyard() -> None:
 
 
 def main() -> None:
-    """Run a command; a mistake of the operator's is one sentence and exit code 2."""
+    """Run a command; what went wrong is one sentence and an exit code."""
     try:
-        sys.exit(steelyard.main(standalone_mode=False) or 0)
+        sys.exit(steelyard.main(standalone_mode=False) or exit_codes.DONE)
     except click.ClickException as error:
         error.show()
-        sys.exit(OPERATOR_MISTAKE)
+        sys.exit(exit_codes.MISTAKE)
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(130)
+        sys.exit(exit_codes.INTERRUPTED)
     except SteelyardError as error:
         print(f"steelyard: {error}", file=sys.stderr)
-        sys.exit(OPERATOR_MISTAKE)
+        sys.exit(exit_codes.of(error))
     except BrokenPipeError:
-        sys.exit(0)
+        sys.exit(exit_codes.DONE)
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
         print(f"steelyard: {name}{error.strerror or error}", file=sys.stderr)
-        sys.exit(OPERATOR_MISTAKE)
+        sys.exit(exit_codes.MISTAKE)

@@ -18,7 +18,32 @@ def nodes(state: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(answer["nodes"])
         return
-    console().print(node_table(answer["nodes"]))
+    terminal = console()
+    terminal.print(node_table(answer["nodes"]))
+    if any(row["quota"] for row in answer["tenants"]):
+        terminal.print(tenant_table(answer["tenants"]))
+
+
+def tenant_table(rows: list[dict[str, Any]]) -> Table:
+    """One line a tenant."""
+    table = Table("tenant", "holds / is promised", "may borrow", "tasks placed", "waiting")
+    for row in rows:
+        amounts = [
+            f"{_of(name, row['held'].get(name, 0.0))} / {_of(name, most)}"
+            for name, most in row["quota"].items()
+        ]
+        table.add_row(
+            row["tenant"] or "(none)",
+            ", ".join(amounts) or "no quota",
+            "yes" if row["borrow"] else "no",
+            str(row["tasks_placed"]),
+            str(row["tasks_waiting"]),
+        )
+    return table
+
+
+def _of(resource: str, value: float) -> str:
+    return amount(value) if resource.endswith("bytes") else f"{value:g} {resource.removesuffix('_cores')}"
 
 
 def node_table(rows: list[dict[str, Any]]) -> Table:

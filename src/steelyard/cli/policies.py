@@ -1,4 +1,4 @@
-"""`steelyard policies`: what may choose a replica, a node, or whose turn it is."""
+"""`steelyard policies`: what may choose a replica, a node, whose turn it is, or what moves."""
 
 import json
 
@@ -6,20 +6,23 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from steelyard.config.job_plugins import policy_summaries
 from steelyard.config.plugins import summaries
-from steelyard.policies.ordering.registry import DEFAULT_ORDERING, ORDERING_SUMMARIES
-from steelyard.policies.placement.registry import DEFAULT_PLACEMENT, PLACEMENT_SUMMARIES
+from steelyard.policies.ordering.registry import DEFAULT_ORDERING
+from steelyard.policies.placement.registry import DEFAULT_PLACEMENT
+from steelyard.policies.rebalancing.registry import DEFAULT_REBALANCING
 from steelyard.policies.routing.registry import DEFAULT_POLICY
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def policies(as_json: bool) -> None:
-    """List the policies for routing, placement and ordering, those of installed packages too."""
+    """List the policies for routing, placement, ordering and rebalancing, those of installed packages too."""
     kinds = (
         ("routing", summaries(), DEFAULT_POLICY),
-        ("placement", PLACEMENT_SUMMARIES, DEFAULT_PLACEMENT),
-        ("ordering", ORDERING_SUMMARIES, DEFAULT_ORDERING),
+        ("placement", policy_summaries("placement"), DEFAULT_PLACEMENT),
+        ("ordering", policy_summaries("ordering"), DEFAULT_ORDERING),
+        ("rebalancing", policy_summaries("rebalancing"), DEFAULT_REBALANCING),
     )
     if as_json:
         rows = [

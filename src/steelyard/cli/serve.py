@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from steelyard.cli.emulated_engines import MAX_ENGINES, emulated_engines
+from steelyard.cli.serve_console import OriginBook, console_maker
 from steelyard.config.load import completed, from_engines, load_file
 from steelyard.config.schema import Configuration
 from steelyard.gateway import supervisor
@@ -49,9 +50,23 @@ def serve(
         pretended = stack.enter_context(emulated_engines(emulated)) if emulated else ()
         for url in pretended:
             print(f"engine listening on {url}", flush=True)
-        load = functools.partial(configured, file, (*engines, *pretended), policy, given)
-        code = supervisor.run(load(), functools.partial(print, flush=True), load)
+        code = _serve(file, (*engines, *pretended), policy, given)
     sys.exit(code)
+
+
+def _serve(file: Path | None, engines: tuple[str, ...], policy: str | None, given: dict[str, Any]) -> int:
+    """Run the supervisor to its end; its exit code. Raises ConfigError."""
+    book = OriginBook()
+
+    def load() -> Configuration:
+        configuration = configured(file, engines, policy, dict(given))
+        flags = given if policy is None else {**given, "policy": policy}
+        book.note(configuration, file, len(engines), flags)
+        return configuration
+
+    configuration = load()
+    make_console = console_maker(configuration, book)
+    return supervisor.run(configuration, functools.partial(print, flush=True), load, make_console)
 
 
 def configured(

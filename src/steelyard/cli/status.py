@@ -12,11 +12,11 @@ from typing import Any
 import click
 from rich.table import Table
 
+from steelyard.cli import exit_codes
 from steelyard.cli.admin_client import DEFAULT_ADMIN, read_admin, read_metrics
 from steelyard.cli.jobs_argument import console, print_json, span, with_json
 from steelyard.cluster.membership import ReplicaState
 
-DEGRADED = 1
 _UP = (ReplicaState.HEALTHY.value, ReplicaState.STARTING.value)
 _DRAINED = ReplicaState.DRAINING.value
 _SERIES = r'^steelyard_%s\{%s="((?:[^"\\]|\\.)*)"\} (\S+)$'
@@ -35,14 +35,16 @@ def status(admin: str, as_json: bool) -> None:
         print_json(page)
     else:
         _show(page)
-    sys.exit(DEGRADED if page["degraded"] else 0)
+    sys.exit(exit_codes.FAILED if page["degraded"] else exit_codes.DONE)
 
 
 def read_status(admin: str) -> dict[str, Any]:
     """All of it as values. Raises ConfigError."""
-    page: dict[str, Any] = read_admin(admin, "status")
-    replicas = read_admin(admin, "replicas")
-    text = read_metrics(admin)
+    return status_of(read_admin(admin, "status"), read_admin(admin, "replicas"), read_metrics(admin))
+
+
+def status_of(page: dict[str, Any], replicas: list[dict[str, Any]], text: str) -> dict[str, Any]:
+    """The same from what the admin port said: its status, its replicas, its metrics."""
     in_flight = _series(text, "replica_requests_in_flight", "replica")
     for each in replicas:
         each["requests_in_flight"] = in_flight.get(each["id"], 0)

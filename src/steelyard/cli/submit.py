@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from steelyard.cli import exit_codes
 from steelyard.cli.jobs_argument import client_of, print_json, with_json, with_state
 from steelyard.jobs.specification import from_table
 from steelyard.jobs.submission import submit_file
@@ -58,4 +59,4 @@ def submit(
             print(f"job {job_id} ({each})")
     if wait_for_end:
         states = [client.wait(job_id) for job_id in jobs.values()]
-        sys.exit(0 if all(each == "done" for each in states) else 1)
+        sys.exit(exit_codes.DONE if all(each == "done" for each in states) else exit_codes.FAILED)

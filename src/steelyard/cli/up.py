@@ -12,17 +12,18 @@ import click
 
 from steelyard.cli.jobs_argument import with_state
 from steelyard.cluster.node_load import LoadRules
+from steelyard.config.job_plugins import make_ordering, make_placement, make_rebalancing
 from steelyard.jobs.client import JobsClient, NoService, state_folder
 from steelyard.jobs.declared_nodes import checked, parse_node, read_nodes, this_machine
 from steelyard.jobs.declared_quotas import read_quotas
+from steelyard.jobs.declared_service import read_settings
 from steelyard.jobs.executors.local_node import LocalNode
 from steelyard.jobs.executors.ray import RayExecutor
 from steelyard.jobs.executors.slurm import SlurmExecutor
 from steelyard.jobs.running import MakeExecutor, local_executor, run_service
 from steelyard.model.errors import ConfigError
-from steelyard.policies.ordering.registry import DEFAULT_ORDERING, ORDERINGS, make_ordering
-from steelyard.policies.placement.registry import PLACEMENTS
-from steelyard.policies.rebalancing.registry import REBALANCINGS, make_rebalancing
+from steelyard.policies.ordering.registry import DEFAULT_ORDERING
+from steelyard.policies.rebalancing.registry import DEFAULT_REBALANCING
 from steelyard.policies.settings import PlacementSettings
 from steelyard.scheduling.options import BACKFILLS, PlanOptions
 
@@ -32,16 +33,22 @@ DETACHED_WAIT_S = 15.0
 
 @click.command()
 @with_state
+@click.option(
+    "--config",
+    "settings",
+    type=click.Path(path_type=Path),
+    help="A TOML file of [[nodes]], [tenants.NAME] and [retention]; else jobs.toml of the state folder.",
+)
 @click.option("--nodes", type=click.Path(path_type=Path), help="A TOML file of [[nodes]].")
 @click.option(
     "--node", "named", multiple=True, metavar="NAME:cpu_cores=2,memory=4GiB", help="A node; may be repeated."
 )
 @click.option("--executor", type=click.Choice(["local", "ray", "slurm"]), default="local", show_default=True)
 @click.option("--address", default="", help="Of the Ray cluster.")
-@click.option("--placement", type=click.Choice([*PLACEMENTS]), default=DEFAULT_PLACEMENT, show_default=True)
-@click.option("--ordering", type=click.Choice([*ORDERINGS]), default=DEFAULT_ORDERING, show_default=True)
+@click.option("--placement", metavar="NAME", default=DEFAULT_PLACEMENT, show_default=True)
+@click.option("--ordering", metavar="NAME", default=DEFAULT_ORDERING, show_default=True)
 @click.option("--backfill", type=click.Choice(BACKFILLS), default="easy", show_default=True)
-@click.option("--rebalancing", type=click.Choice([*REBALANCINGS]), default="hot-nodes", show_default=True)
+@click.option("--rebalancing", metavar="NAME", default=DEFAULT_REBALANCING, show_default=True)
 @click.option(
     "--smoothing",
     type=click.FloatRange(min=0),
@@ -55,6 +62,7 @@ DETACHED_WAIT_S = 15.0
 @click.option("--detach", is_flag=True, help="Run in the background.")
 def up(
     state: Path | None,
+    settings: Path | None,
     nodes: Path | None,
     named: tuple[str, ...],
     executor: str,
@@ -77,23 +85,38 @@ def up(
     if detach:
         _detach(folder)
         return
+    declared = read_settings(settings, folder)
     options = PlanOptions(
         ordering=make_ordering(ordering),
-        placement=PLACEMENTS[placement](PlacementSettings(rng=Random(0))),
+        placement=make_placement(placement, PlacementSettings(rng=Random(0))),
         backfill=backfill,
         rebalancing=make_rebalancing(rebalancing),
-        quotas=read_quotas(quotas) if quotas is not None else {},
+        quotas=read_quotas(quotas) if quotas is not None else declared.quotas,
     )
-    make_executor = _executor(executor, nodes, named, address)
+    make_executor = _executor(executor, nodes, named, address, declared.nodes)
     load = LoadRules(time_constant_s=smoothing)
-    sys.exit(run_service(folder, make_executor, options, load=load, headroom=headroom, standby=standby))
+    sys.exit(
+        run_service(
+            folder,
+            make_executor,
+            options,
+            load=load,
+            headroom=headroom,
+            standby=standby,
+            retention=declared.retention,
+        )
+    )
 
 
-def _executor(name: str, nodes: Path | None, named: tuple[str, ...], address: str) -> MakeExecutor:
+def _executor(
+    name: str, nodes: Path | None, named: tuple[str, ...], address: str, declared: list[LocalNode]
+) -> MakeExecutor:
     if name == "local":
-        return local_executor(_local_nodes(nodes, named))
-    if nodes or named:
-        raise ConfigError(f"--nodes and --node are for the local executor: {name} knows its own nodes")
+        return local_executor(_local_nodes(nodes, named) or declared or this_machine())
+    if nodes or named or declared:
+        raise ConfigError(
+            f"--nodes, --node and [[nodes]] are for the local executor: {name} knows its own nodes"
+        )
     if name == "ray":
         if not address:
             raise ConfigError("--executor ray needs --address HOST:PORT, of the head of the Ray cluster")
@@ -108,7 +131,7 @@ def _executor(name: str, nodes: Path | None, named: tuple[str, ...], address: st
 def _local_nodes(path: Path | None, named: tuple[str, ...]) -> list[LocalNode]:
     nodes = read_nodes(path) if path is not None else []
     nodes += [parse_node(text) for text in named]
-    return checked(nodes or this_machine())
+    return checked(nodes) if nodes else []
 
 
 def _detach(folder: Path) -> None:

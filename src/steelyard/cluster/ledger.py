@@ -21,7 +21,10 @@ class Ledger:
     def charge(self, slot: int, prompt_tokens: int, output_tokens: int) -> None:
         """A request is about to be sent."""
         fleet = self.fleet
-        fleet.requests[slot] += 1
+        requests = fleet.requests[slot] + 1
+        fleet.requests[slot] = requests
+        if fleet.order is not None:
+            fleet.order.moved(slot, requests)
         fleet.queued_prompt_tokens[slot] += prompt_tokens
         fleet.output_tokens[slot] += output_tokens
 
@@ -34,7 +37,10 @@ class Ledger:
         """A request ended, however it did."""
         fleet = self.fleet
         left = fleet.requests[slot] - 1
-        fleet.requests[slot] = left if left > 0 else 0
+        left = left if left > 0 else 0
+        fleet.requests[slot] = left
+        if fleet.order is not None:
+            fleet.order.moved(slot, left)
         left = fleet.output_tokens[slot] - output_tokens
         fleet.output_tokens[slot] = left if left > 0 else 0
         if prompt_tokens_left:

@@ -42,6 +42,7 @@ class Membership:
             fleet.kv_capacity_tokens[slot] = replica.kv_capacity_tokens if replica else 0
             self.states[slot] = states[slot]
         fleet.version += 1
+        fleet.order = None
 
     def _add_slot(self) -> None:
         fleet = self.fleet

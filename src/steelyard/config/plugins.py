@@ -6,9 +6,8 @@ start.
 """
 
 import inspect
-from functools import cache
-from importlib.metadata import entry_points
 
+from steelyard.config.entry_points import offered, said
 from steelyard.model.chance import Rng
 from steelyard.model.errors import ConfigError
 from steelyard.model.routing_policy import RoutingPolicy
@@ -17,25 +16,9 @@ from steelyard.policies.routing.registry import POLICIES, POLICY_SUMMARIES, Fact
 GROUP = "steelyard.routing_policies"
 
 
-@cache
 def _offered() -> dict[str, Factory]:
     """Factories by name; ours cannot be replaced."""
-    factories: dict[str, Factory] = {}
-    for point in entry_points(group=GROUP):
-        try:
-            factories[point.name] = point.load()
-        except Exception as error:  # noqa: BLE001 - what others wrote may raise anything when it is imported
-            raise ConfigError(
-                f"the policy {point.name!r} of {point.value} cannot be loaded: {_said(error)}: "
-                "mend or uninstall the package that offers it"
-            ) from None
-    return factories | POLICIES
-
-
-def _said(error: Exception) -> str:
-    """What an error says, on one line, with its kind."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return offered(GROUP) | POLICIES
 
 
 def summaries() -> dict[str, str]:
@@ -63,7 +46,7 @@ def make_policy(name: str, rng: Rng) -> RoutingPolicy:
     try:
         policy = factory(rng)
     except Exception as error:  # noqa: BLE001 - as above
-        raise ConfigError(f"the policy {name!r} cannot be made: {_said(error)}") from None
+        raise ConfigError(f"the policy {name!r} cannot be made: {said(error)}") from None
     if not callable(getattr(policy, "pick", None)):
         raise ConfigError(f"the policy {name!r} has no method pick(request, eligible, fleet, now_s)")
     return policy

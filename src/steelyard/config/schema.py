@@ -24,6 +24,7 @@ from steelyard.config.checks import require as _require
 from steelyard.config.checks import require_above as _require_above
 from steelyard.config.checks import require_fraction as _require_fraction
 from steelyard.config.checks import require_not_below as _require_not_below
+from steelyard.config.console import ConsoleOptions
 from steelyard.config.fallback import FallbackOptions, ModelOptions, check_models, check_networks
 from steelyard.model.errors import ConfigError
 from steelyard.policies.prefix_index import LEAST_TABLE_WORDS
@@ -246,12 +247,14 @@ class LimitOptions:
     max_connections: int = 20_000  # a worker
     client_head_timeout_s: float = 10.0  # from a head's first byte to its last
     client_body_timeout_s: float = 60.0  # between two pieces of a body
+    min_body_bytes_per_s: float = 500.0  # over all of a body, after the timeout's grace; 0: no least rate
     client_idle_timeout_s: float = 75.0  # a kept connection without a request
 
     def __post_init__(self) -> None:
         counts = ("max_head_bytes", "max_header_count", "max_body_bytes", "max_connections")
         times = ("client_head_timeout_s", "client_body_timeout_s", "client_idle_timeout_s")
         _require_above(self, "limits", *counts, *times)
+        _require_not_below(self, "limits", "min_body_bytes_per_s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,6 +270,7 @@ class Configuration:
     access_log_decisions: bool = False  # its lines also say why, and hash the prompt: `steelyard replay-log`
     pick_header: bool = False  # answers say in X-Steelyard-Pick which replica was picked, and why
     drain_timeout_s: float = 30.0  # how long requests under way may take after SIGTERM
+    stalled_worker_timeout_s: float = 10.0  # a worker whose event loop stands still for longer is replaced
     old_worker_timeout_s: float = 3600.0  # how long they may take in workers that a reload replaced
     seed: int = 0  # of the policies' chance; 0 takes a fresh one at each start
     prefix_index_entries: int = 1 << 19  # (block, replica) pairs remembered; a power of two, 8 bytes each
@@ -282,6 +286,7 @@ class Configuration:
     keys: KeyOptions = field(default_factory=KeyOptions)  # see below
     tenants: tuple[TenantOptions, ...] = ()  # [[tenants]]; none: everybody may ask for everything
     admin_access: AdminOptions = field(default_factory=AdminOptions)  # see below
+    console: ConsoleOptions = field(default_factory=ConsoleOptions)  # see [console]
 
     def __post_init__(self) -> None:
         same = parse_address(self.listen, "listen") == parse_address(self.admin, "admin")
@@ -290,6 +295,7 @@ class Configuration:
             f"listen and admin are both {self.listen}: give one of them another port",
         )
         _require_not_below(self, "configuration", "drain_timeout_s", "old_worker_timeout_s")
+        _require_above(self, "configuration", "stalled_worker_timeout_s")
         safe = self.admin_access.key_file or self.admin_access.tls.client_ca_file
         _require(
             bool(safe) or is_loopback(parse_address(self.admin, "admin")[0]),

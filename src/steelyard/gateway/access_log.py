@@ -14,7 +14,7 @@ import msgspec
 
 from steelyard.gateway.receipts import decision
 from steelyard.model.fleet import Fleet
-from steelyard.model.routing_policy import Pick
+from steelyard.model.pick import Pick
 
 if TYPE_CHECKING:
     from steelyard.gateway.exchange import Exchange

@@ -3,36 +3,37 @@
 Reading is GET, doing is POST. A browser page of another origin can do neither: Host must be a name of the
 port and Origin, when sent, the same (DNS rebinding). With a key, every request must show it, also those that
 only read; off loopback the configuration insists on a key or on client certificates (CVE-2023-48022's
-lesson: what starts open stays open).
+lesson: what starts open stays open). A browser shows the key once, on the console's login page, and a
+session's cookie from then on, which opens the console alone.
 """
 
 import asyncio
-import hmac
 import socket
+import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from contextlib import aclosing
 from pathlib import Path
 
 from steelyard.config.access import AdminOptions, is_loopback
 from steelyard.gateway import answers
 from steelyard.gateway.tls import FrontTls
 from steelyard.model.errors import BadRequest
+from steelyard.runtime.admin_door import COOKIE, Door
+from steelyard.runtime.admin_exchange import AdminAnswer, AdminRequest, EventStream, cookie
 from steelyard.runtime.private_file import read_private
 from steelyard.wire.http1_head import HEAD_END, RequestHead, parse_request_head
 
 IDLE_S = 30.0
 MAX_CONNECTIONS = 256
+MAX_BODY_BYTES = 65_536
+STREAM_BUFFER_BYTES = 256 * 1024  # what a reader of a stream may be behind,
+SLOW_READER_S = 5.0  # and for how long
+CONSOLE = "/console"
+SHOWN_TO_ALL = ("/console/login", "/console/assets/")
 
+TO_LOGIN = answers.answer(303, b"", extra=b"Location: /console/login\r\nCache-Control: no-store\r\n")
 
-@dataclass(frozen=True, slots=True)
-class AdminRequest:
-    """A request that was let in. who: from where, and with which certificate, for the audit log."""
-
-    head: RequestHead
-    who: str
-
-
-Handler = Callable[[AdminRequest], Awaitable[bytes]]
+Handler = Callable[[AdminRequest], Awaitable[AdminAnswer]]
 
 
 class AdminServer:
@@ -42,10 +43,12 @@ class AdminServer:
         """Raises ConfigError for a key or a certificate that cannot be read."""
         self._handler = handler
         self._names = frozenset(name.lower() for name in options.names)
-        self._key = read_private(Path(options.key_file), "admin_access.key_file") if options.key_file else b""
+        key = read_private(Path(options.key_file), "admin_access.key_file") if options.key_file else b""
+        self.door = Door(key)
         self.tls = FrontTls(options.tls) if options.tls.enabled else None
         self._server: asyncio.Server | None = None
         self._open = 0
+        self._streams: set[asyncio.Task[None]] = set()
         self.refused = 0
 
     async def start(self, listener: socket.socket) -> None:
@@ -54,9 +57,11 @@ class AdminServer:
         self._server = await asyncio.start_server(self._serve, sock=listener, limit=65_536, ssl=context)
 
     def close(self) -> None:
-        """Take no more connections."""
+        """Take no more connections, and end the answers that have no end."""
         if self._server is not None:
             self._server.close()
+        for stream in self._streams:
+            stream.cancel()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open += 1
@@ -82,32 +87,78 @@ class AdminServer:
         try:
             head = parse_request_head(data)
             self._check_origin(head, writer)
-            if not self._may(head):
-                self.refused += 1
-                raise BadRequest(
-                    "the admin port needs its key: send `Authorization: Bearer KEY`", http_status=401
-                )
-            if head.chunked or head.content_length > 65_536:
+            if head.chunked or head.content_length > MAX_BODY_BYTES:
                 raise BadRequest("the admin port takes no such body", http_status=413)
+            body = b""
             if head.content_length > 0:
                 async with asyncio.timeout(IDLE_S):
-                    await reader.readexactly(head.content_length)
+                    body = await reader.readexactly(head.content_length)
+            request = self._let_in(head, body, writer)
+            answer = await self._handler(request) if request is not None else TO_LOGIN
+            if isinstance(answer, EventStream):
+                await self._stream(answer, reader, writer)
+                return False
             keep = head.keep_alive
-            writer.write(await self._handler(AdminRequest(head, _who(writer))))
+            writer.write(answer)
         except BadRequest as error:
             keep = False
             writer.write(answers.error(error, close=True))
         await writer.drain()
         return keep
 
-    def _may(self, head: RequestHead) -> bool:
-        if not self._key:
-            return True
+    def _let_in(self, head: RequestHead, body: bytes, writer: asyncio.StreamWriter) -> AdminRequest | None:
+        """None for a browser that should log in first. Raises BadRequest for others without the key."""
+        path, session, secure = head.path.decode("latin-1"), self._session(head), self.tls is not None
+        allowed = not self.door.has_key or self._shows_key(head) or (bool(session) and _is_console(path))
+        if not allowed and not path.startswith(SHOWN_TO_ALL):
+            self.refused += 1
+            if head.method == b"GET" and _is_page(path):
+                return None
+            raise BadRequest(
+                "the admin port needs its key: send `Authorization: Bearer KEY`", http_status=401
+            )
+        return AdminRequest(head, _who(writer), self.door, body, session, allowed, secure)
+
+    def _session(self, head: RequestHead) -> bytes:
+        for line in head.lines:
+            if line[:7].lower() == b"cookie:":
+                value = cookie(line[7:].strip(), COOKIE)
+                return value if value and self.door.knows(value) else b""
+        return b""
+
+    def _shows_key(self, head: RequestHead) -> bool:
         for line in head.lines:
             if line[:14].lower() == b"authorization:":
                 scheme, _, shown = line[14:].strip().partition(b" ")
-                return scheme.lower() == b"bearer" and hmac.compare_digest(shown.strip(), self._key)
+                return scheme.lower() == b"bearer" and self.door.fits(shown.strip())
         return False
+
+    async def _stream(
+        self, answer: EventStream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Send pieces until either side has enough. Whoever reads too slowly is let go."""
+        sending = asyncio.create_task(self._send(answer, writer))
+        leaving = asyncio.create_task(reader.read(1))  # a client has nothing more to say: this is its end
+        self._streams.add(sending)
+        try:
+            await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._streams.discard(sending)
+            for each in (sending, leaving):
+                each.cancel()
+            ended, _ = await asyncio.gather(sending, leaving, return_exceptions=True)
+            if isinstance(ended, Exception) and not isinstance(ended, OSError | TimeoutError):
+                print(f"steelyard: a stream of the admin port broke: {ended!r}", file=sys.stderr, flush=True)
+            writer.transport.abort()
+
+    async def _send(self, answer: EventStream, writer: asyncio.StreamWriter) -> None:
+        writer.transport.set_write_buffer_limits(high=STREAM_BUFFER_BYTES)
+        writer.write(answer.head)
+        async with aclosing(answer.pieces) as pieces:
+            async for piece in pieces:
+                writer.write(piece)
+                async with asyncio.timeout(SLOW_READER_S):
+                    await writer.drain()
 
     def _check_origin(self, head: RequestHead, writer: asyncio.StreamWriter) -> None:
         host = head.own.get(b"host", b"").decode("latin-1").lower()
@@ -129,6 +180,15 @@ class AdminServer:
                 raise BadRequest("a page of another origin may not use the admin port", http_status=403)
             if lower[:15] == b"sec-fetch-site:" and lower[15:].strip() not in (b"same-origin", b"none"):
                 raise BadRequest("a page of another origin may not use the admin port", http_status=403)
+
+
+def _is_console(path: str) -> bool:
+    return path == CONSOLE or path.startswith(f"{CONSOLE}/")
+
+
+def _is_page(path: str) -> bool:
+    """Of the console, for a person's eyes."""
+    return _is_console(path) and not path.startswith((f"{CONSOLE}/api/", f"{CONSOLE}/events"))
 
 
 def _who(writer: asyncio.StreamWriter) -> str:

@@ -8,10 +8,11 @@ import msgspec
 
 from steelyard.cluster.membership import ReplicaState
 from steelyard.gateway import answers
-from steelyard.gateway.admin import AdminRequest
+from steelyard.gateway.admin import CONSOLE
 from steelyard.gateway.generation import Generation, describe
 from steelyard.gateway.metrics import CONTENT_TYPE
-from steelyard.model.errors import BadRequest, ConfigError
+from steelyard.model.errors import BadRequest, ConfigError, SteelyardError
+from steelyard.runtime.admin_exchange import AdminAnswer, AdminRequest
 from steelyard.runtime.audit_log import AuditLog
 
 JSON = b"application/json"
@@ -45,11 +46,24 @@ class Gateway(Protocol):
     def request_stop(self) -> None: ...
 
 
+class Console(Protocol):
+    """The web pages, as far as the admin port knows them."""
+
+    async def run(self) -> None:
+        """Watch for as long as the gateway serves."""
+        ...
+
+    async def answer(self, request: AdminRequest) -> AdminAnswer:
+        """Answer what is below /console. Raises BadRequest."""
+        ...
+
+
 class AdminPages:
     """Answers what `AdminServer` let in."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        self.console: Console | None = None
         self.audit: AuditLog | None = None
         self._actions: dict[str, Callable[[], Awaitable[object]]] = {
             "/reload": self._reload,
@@ -69,17 +83,21 @@ class AdminPages:
         if self.audit is not None:
             self.audit.append("local", what, detail)
 
-    async def answer(self, request: AdminRequest) -> bytes:
+    async def answer(self, request: AdminRequest) -> AdminAnswer:
         """One answer. Raises BadRequest."""
         head, path = request.head, request.head.path.decode("ascii")
+        if self.console is not None and (path == CONSOLE or path.startswith(f"{CONSOLE}/")):
+            return await self.console.answer(request)
         if head.method in (b"GET", b"HEAD"):
             if path in ("/picks", "/shadow") or path.startswith("/why/"):
                 page = await self._gateway.generation.inquire(path)
                 return answers.answer(200, msgspec.json.encode(page), head_only=head.method == b"HEAD")
+            if path == "/" and self.console is not None:
+                return answers.answer(303, b"", extra=b"Location: /console\r\n")
             status, body, content_type = self._read(path)
             return answers.answer(status, body, content_type=content_type, head_only=head.method == b"HEAD")
         if head.method == b"POST":
-            return answers.answer(200, msgspec.json.encode(await self._act(path, request.who)))
+            return answers.answer(200, msgspec.json.encode(await self.act(path, request.who)))
         raise BadRequest(f"{head.method.decode()} {path[:200]} is not served here", http_status=405)
 
     def _read(self, path: str) -> tuple[int, bytes, bytes]:
@@ -104,23 +122,30 @@ class AdminPages:
             return 200, msgspec.json.encode(gateway.status()), JSON
         raise BadRequest(
             f"no page {path[:200]}: there are /metrics, /healthz, /readyz, /replicas, /workers, /status, "
-            "/picks, /why/REQUEST_ID, /shadow",
+            "/picks, /why/REQUEST_ID, /shadow, and the web pages at /console",
             http_status=404,
         )
 
     # --- doing ---------------------------------------------------------------------------------
 
-    async def _act(self, path: str, who: str) -> object:
-        """Do it and record it: what is about to be done first, so that nothing is done unrecorded."""
-        self._record(who, f"POST {path[:200]}", "asked")
+    async def act(self, path: str, who: str) -> object:
+        """Do it and record it. Raises BadRequest."""
+        return await self.recorded(who, f"POST {path[:200]}", lambda: self._do(path))
+
+    async def recorded(self, who: str, what: str, action: Callable[[], Awaitable[object]]) -> object:
+        """Record what is about to be done first, so that nothing is done unrecorded; then how it went.
+
+        Raises BadRequest.
+        """
+        self._record(who, what, "asked")
         try:
-            result = await self._do(path)
-        except (BadRequest, ConfigError) as error:
-            self._record(who, f"POST {path[:200]}", f"refused: {error}")
+            result = await action()
+        except SteelyardError as error:
+            self._record(who, what, f"refused: {error}")
             if isinstance(error, BadRequest):
                 raise
             raise BadRequest(str(error), http_status=409, code="refused") from None
-        self._record(who, f"POST {path[:200]}", "done")
+        self._record(who, what, "done")
         return result
 
     def _record(self, who: str, what: str, detail: str) -> None:

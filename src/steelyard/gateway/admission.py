@@ -11,8 +11,8 @@ from steelyard.gateway.door import Door
 from steelyard.gateway.keys import KeyRing
 from steelyard.gateway.tenants import Tenant
 from steelyard.model.errors import BadRequest
+from steelyard.model.pick import Pick
 from steelyard.model.request import Request
-from steelyard.model.routing_policy import Pick
 from steelyard.policies.admission.waiting import Waiting
 from steelyard.wire.repeated_keys import is_repeated
 

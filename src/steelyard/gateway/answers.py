@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from steelyard.model.errors import BadRequest, NoEligibleReplica, SteelyardError
+from steelyard.wire.decimal_bytes import decimal
 from steelyard.wire.openai import error_body, error_kind
 
 if TYPE_CHECKING:
@@ -75,6 +76,12 @@ def connection_line(keep_alive: bool, minor_version: int) -> bytes:
     if not keep_alive:
         return b"Connection: close\r\n"
     return b"Connection: keep-alive\r\n" if minor_version == 0 else b""
+
+
+def relayed(start: bytes, body: bytes, keep_alive: bool, minor_version: int, lines: bytes) -> bytes:
+    """An engine's whole answer. start: its head up to the length; lines: what the gateway adds."""
+    length, connection = decimal(len(body)), connection_line(keep_alive, minor_version)
+    return b"".join((start, b"Content-Length: ", length, b"\r\n", connection, lines, b"\r\n", body))
 
 
 def stream_error(message: str) -> bytes:

@@ -8,7 +8,7 @@ import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING, Final, cast
 
-from steelyard.gateway import answers, forwarding
+from steelyard.gateway import answers, forwarding, refusals, setbacks
 from steelyard.gateway.exchange import Exchange
 from steelyard.gateway.request_plan import RequestPlan
 from steelyard.model.errors import BadRequest
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MAX_PIPELINED_BYTES: Final = 65_536
 CLOSING_TIMEOUT_S: Final = 30.0  # without a byte taken
 HALF_CLOSE_PROBE_AFTER_S: Final = 0.4
+FORGET_HEAD_AFTER_S: Final = 2.0
 
 
 class ClientConnection:
@@ -29,6 +30,7 @@ class ClientConnection:
     __slots__ = (
         "_believed",
         "_body",
+        "_body_begun_s",
         "_body_bytes",
         "_body_left",
         "_buffer",
@@ -38,33 +40,40 @@ class ClientConnection:
         "_deadline_s",
         "_forwarding",
         "_half_closed_s",
+        "_head_begun",
         "_heads",
+        "_idle_timeout_s",
         "_limits",
+        "_max_body_bytes",
         "_plan",
         "_quiet_since_s",
         "_reading_paused",
         "_scheme",
         "_serving",
         "_unsent_bytes",
-        "_writing_paused",
         "exchange",
         "peer",
         "transport",
+        "writing_paused",
     )
 
     def __init__(self, context: "WorkerContext") -> None:
         self._context = context
-        self._limits = context.configuration.limits
+        self._limits = limits = context.configuration.limits
+        self._max_body_bytes = limits.max_body_bytes  # these two are read for every request
+        self._idle_timeout_s = limits.client_idle_timeout_s
         self._heads = HeadReader(context.plans, self._limits.max_head_bytes)
         self._buffer = b""
         self._plan: RequestPlan | None = None
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._body_left = 0
+        self._body_begun_s = 0.0
+        self._head_begun = True  # a new connection's time for its first head runs from the start
         self._chunks: ChunkedReader | None = None
         self._reading_paused = False
         self._half_closed_s = 0.0
-        self._serving = self._writing_paused = False
+        self._serving = self.writing_paused = False
         self._closing_s = 0.0
         self._unsent_bytes = 0
         self._deadline_s = self._quiet_since_s = 0.0
@@ -100,7 +109,7 @@ class ClientConnection:
         """Take bytes: of a head, of a body, or of a pipelined request that must wait."""
         if self._plan is not None:
             self._take_body(data)
-        elif self.exchange is None and not self._writing_paused:
+        elif self.exchange is None and not self.writing_paused:
             self._serve(self._buffer + data if self._buffer else data)
         else:
             self._buffer += data
@@ -124,13 +133,13 @@ class ClientConnection:
 
     def pause_writing(self) -> None:
         """The client reads slowly: stop reading from the engine, and begin no further answer."""
-        self._writing_paused = True
+        self.writing_paused = True
         if self.exchange is not None:
             self.exchange.client_writing(paused=True)
 
     def resume_writing(self) -> None:
         """The client caught up."""
-        self._writing_paused = False
+        self.writing_paused = False
         if self.exchange is not None:
             self.exchange.client_writing(paused=False)
         elif not self.transport.is_closing():
@@ -146,8 +155,8 @@ class ClientConnection:
         self._serving = True
         try:
             while data:
-                if data[0] == 0x0D and data[:2] == b"\r\n":
-                    data = data[2:]  # RFC 9112 section 2.2: ignore an empty line before a request
+                if data[0] == 0x0D:
+                    data = _without_empty_lines(data)
                 plan = self._heads.read(data)
                 if plan is None:
                     self._buffer = data
@@ -161,7 +170,7 @@ class ClientConnection:
                 else:
                     self._buffer = data[stop:]
                     self._start(plan, data[body_at:stop])
-                busy = self.exchange is not None or self._plan is not None or self._writing_paused
+                busy = self.exchange is not None or self._plan is not None or self.writing_paused
                 if busy or self.transport.is_closing():
                     return
                 data = self._buffer
@@ -169,17 +178,20 @@ class ClientConnection:
             self.refuse(error)
         finally:
             self._serving = False
-        if self._half_closed_s and self.exchange is None and not self._writing_paused:
+        if self._half_closed_s and self.exchange is None and not self.writing_paused:
             self.transport.close()  # nothing more can come, and all that came whole is answered
 
     def _check_unfinished_head(self, data: bytes) -> None:
-        """Decide whether a head that has not ended may go on."""
+        """Decide whether a head that has not ended may go on: as if all of it had come at once."""
+        if not self._head_begun:
+            self._head_begun = True
+            self._deadline_s = monotonic() + self._limits.client_head_timeout_s
         most = self._limits.max_head_bytes
-        if len(data) > most:
+        if data.count(b"\n", 0, most + 4) != data.count(b"\r\n", 0, most + 4):
+            raise BadRequest("malformed request: a line ends in a bare LF")
+        if len(data) - 3 > most:  # its empty line could still begin in the last three bytes
             status = 414 if b"\r\n" not in data[:most] else 431
             raise BadRequest(f"the request head is over {most} bytes", http_status=status)
-        if (at := data.find(b"\n")) >= 0 and (at == 0 or data[at - 1] != 0x0D):
-            raise BadRequest("malformed request: a line ends in a bare LF")
 
     def _await_body(self, plan: RequestPlan, length: int, rest: bytes) -> None:
         """A head is there whose body is not: read it as it comes."""
@@ -191,7 +203,8 @@ class ClientConnection:
             raise BadRequest("a valid API key is needed", http_status=401, code="invalid_api_key")
         self._plan, self._body_left, self._body_bytes = plan, length, 0
         self._chunks = ChunkedReader() if plan.chunked else None
-        self._deadline_s = monotonic() + self._limits.client_body_timeout_s
+        self._body_begun_s = now_s = monotonic()
+        self._deadline_s = now_s + self._limits.client_body_timeout_s
         if plan.head.expects_continue and not rest:
             self.transport.write(answers.CONTINUE)
         if rest:
@@ -218,31 +231,43 @@ class ClientConnection:
         if self._body_bytes > limit:
             self.refuse(BadRequest(f"the body is over {limit} bytes", http_status=413))
             return
-        self._body.append(payload)
+        if payload:
+            self._body.append(payload)
+            self._grant_time()
         if done:
             body = b"".join(self._body)
             self._plan, self._chunks, self._body = None, None, []
             self._buffer = rest
             self._start(plan, body)
 
+    def _grant_time(self) -> None:
+        """A body may take as long as it comes on, and at no less than the least rate over all of it."""
+        limits, now_s = self._limits, monotonic()
+        timeout_s, least = limits.client_body_timeout_s, limits.min_body_bytes_per_s
+        self._deadline_s = now_s + timeout_s
+        if least:
+            owed_s = self._body_begun_s + timeout_s + self._body_bytes / least
+            self._deadline_s = min(self._deadline_s, owed_s)
+
     def _start(self, plan: RequestPlan, body: bytes) -> None:
-        if len(body) > self._limits.max_body_bytes:
-            raise BadRequest(f"the body is over {self._limits.max_body_bytes} bytes", http_status=413)
+        if len(body) > self._max_body_bytes:
+            raise BadRequest(f"the body is over {self._max_body_bytes} bytes", http_status=413)
         self._deadline_s = 0.0
+        self._head_begun = False
         self.exchange = exchange = Exchange(self._context, self, plan, body)
         exchange.start()
 
     # --- called by the exchange ----------------------------------------------------------------
 
-    def finished(self, *, keep_alive: bool) -> None:
+    def finished(self, now_s: float, *, keep_alive: bool) -> None:
         """The answer has been written: go on with the next request, or close."""
         self.exchange = None
         if not keep_alive:
             self.transport.close()
             return
-        self._quiet_since_s = now_s = monotonic()
-        self._deadline_s = now_s + self._limits.client_idle_timeout_s
-        if not self._writing_paused:
+        self._quiet_since_s = now_s
+        self._deadline_s = now_s + self._idle_timeout_s
+        if not self.writing_paused:
             self._go_on()
 
     def _go_on(self) -> None:
@@ -267,7 +292,8 @@ class ClientConnection:
         """Answer a request that was not understood, and close: what follows cannot be trusted."""
         self._plan, self._chunks, self._body, self._buffer = None, None, [], b""
         self._context.meters.client_error(error.http_status)
-        self.transport.write(answers.error(error, close=True))
+        extra = refusals.CHALLENGE if error.http_status == 401 else b""
+        self.transport.write(answers.error(error, close=True, extra=extra))
         self.transport.close()
 
     # --- called by the sweeper -----------------------------------------------------------------
@@ -278,7 +304,7 @@ class ClientConnection:
             self._check_closing(now_s)
             return
         if self.exchange is not None:
-            self.exchange.check_deadlines(now_s)
+            setbacks.check_deadlines(self.exchange, now_s)
         if self.exchange is not None:
             if self._half_closed_s and now_s - self._half_closed_s > HALF_CLOSE_PROBE_AFTER_S:
                 # A closed socket and a half-closed one look alike until something is sent: an interim
@@ -288,6 +314,8 @@ class ClientConnection:
                 if told and self.exchange.nothing_written:
                     self.transport.write(answers.PROCESSING)
             return
+        if self._plan is None and not self._buffer and now_s - self._quiet_since_s > FORGET_HEAD_AFTER_S:
+            self._heads.forget()  # its last head may be long, and idle connections are many
         if not self._deadline_s or now_s < self._deadline_s:
             return
         if self._plan is not None or self._buffer:
@@ -309,3 +337,11 @@ class ClientConnection:
         idle = self.exchange is None and self._plan is None and not self._buffer
         if idle and now_s - self._quiet_since_s >= quiet_s:
             self.transport.close()
+
+
+def _without_empty_lines(data: bytes) -> bytes:
+    """What follows the empty lines before a request, which are ignored (RFC 9112 section 2.2)."""
+    at = 0
+    while data.startswith(b"\r\n", at):
+        at += 2
+    return data[at:]

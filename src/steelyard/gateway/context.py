@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from steelyard.cluster.ledger import Ledger
 from steelyard.config.schema import Configuration
@@ -17,6 +17,8 @@ from steelyard.gateway.upstream import UpstreamPool
 from steelyard.model.fleet import Fleet
 from steelyard.routing.router import Router
 from steelyard.wire.head_memo import HeadMemo
+
+_LOW_BYTES: Final[list[bytes]] = [b"%02x" % byte for byte in range(256)]
 
 if TYPE_CHECKING:
     from steelyard.gateway.client_connection import ClientConnection
@@ -44,6 +46,8 @@ class WorkerContext:
     draining: bool = False
     connections: "set[ClientConnection]" = field(default_factory=set)
     _next_id: int = 0
+    _id_high: int = -1
+    _id_start: bytes = b""  # an id up to its last two digits
 
     def models(self, pool: str) -> list[str]:
         """All names that a model may be asked for by, in a pool or over several."""
@@ -53,4 +57,8 @@ class WorkerContext:
     def next_request_id(self) -> bytes:
         """An id that no other request of this gateway has."""
         self._next_id += 1
-        return b"%b%x" % (self.id_prefix, self._next_id)
+        high, low = self._next_id >> 8, self._next_id & 0xFF
+        if high != self._id_high:
+            self._id_high = high
+            self._id_start = b"%b%x" % (self.id_prefix, high)
+        return self._id_start + _LOW_BYTES[low]

@@ -23,7 +23,7 @@ def overdue(
         late = waited_s > limits.head_timeout_s
         return f"no response head within {limits.head_timeout_s:g} s" if late else ""
     if not begun:
-        late = waited_s > limits.first_token_timeout_s
+        late = waited_s > limits.first_token_timeout_s and client_reads
         return f"no first token within {limits.first_token_timeout_s:g} s" if late else ""
     if waited_s > limits.between_tokens_timeout_s and client_reads:
         return f"nothing more within {limits.between_tokens_timeout_s:g} s"

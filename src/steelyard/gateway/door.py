@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from steelyard.config.access import PRIORITIES, AdmissionOptions
 from steelyard.gateway import refusals
 from steelyard.model.fleet import Fleet
-from steelyard.model.routing_policy import Pick
+from steelyard.model.pick import Pick
 from steelyard.policies.admission.fair_queue import FairQueue
 from steelyard.policies.admission.gradient import Gradient
 from steelyard.policies.admission.registry import ORDERS
@@ -77,7 +77,7 @@ class Door:
 
     def route(self, exchange: "Exchange", now_s: float) -> Pick | None:
         """A replica with room; None when the request waits or was answered. Raises NoEligibleReplica."""
-        if exchange.tried:
+        if exchange.tried or _admission(exchange).placed:
             pick = self._with_room(exchange, now_s)
             return pick or self._router.route(exchange.pool_name, exchange.request, exchange.tried, now_s)
         if exchange is self._called or not self._queue.waiting:
@@ -236,6 +236,11 @@ class Door:
         else:
             self._queue.settle(item, _cost(*used))
         item.payload = None
+
+    def step_out(self, admission: "Admission") -> None:
+        """A request is tried in another pool now: it holds no place here any more."""
+        if admission.placed:
+            self._count(admission, -1)
 
     def _count(self, admission: "Admission", change: int) -> None:
         """Places that a tenant holds in this worker."""

@@ -20,8 +20,8 @@ from steelyard.gateway.request_plan import RequestPlan
 from steelyard.gateway.routes import Pool
 from steelyard.gateway.upstream import UpstreamConnection
 from steelyard.model.errors import BadRequest, NoEligibleReplica, UpstreamError
+from steelyard.model.pick import Pick
 from steelyard.model.request import Request
-from steelyard.model.routing_policy import Pick
 
 if TYPE_CHECKING:
     from steelyard.gateway.admission import Admission
@@ -185,6 +185,8 @@ class Exchange:
         place = self.context.upstreams[pick.slot].place
         head = plan.head_bytes(place, self.client.forwarding_lines(plan), self.request_id, len(body))
         connection.send(self.kept or self, head, body, head_request=plan.is_head)
+        if self.client.writing_paused:
+            connection.transport.pause_reading()  # it goes on with an answer that the client is slow to read
 
     # --- what the engine does ------------------------------------------------------------------
 
@@ -206,13 +208,12 @@ class Exchange:
         if status >= 400 and self.tries is not None and self.tries.refused(head, body):
             return
         keep_alive = plan.keep_alive and not context.draining
-        length = b"Content-Length: %d\r\n" % len(body)
-        connection = answers.connection_line(keep_alive, plan.minor_version)
-        client.transport.write(b"".join((head.start, length, connection, self._answer_lines, b"\r\n", body)))
+        answer = answers.relayed(head.start, body, keep_alive, plan.minor_version, self._answer_lines)
+        client.transport.write(answer)
         tokens, cached = whole_tokens(body)
         self._record_success(status, tokens, cached, now_s)
         self.end(status, now_s, tokens)
-        client.finished(keep_alive=keep_alive)
+        client.finished(now_s, keep_alive=keep_alive)
 
     @property
     def _answer_lines(self) -> bytes:
@@ -276,7 +277,7 @@ class Exchange:
         if self.client.transport.is_closing():
             self.client.exchange = None
         else:
-            self.client.finished(keep_alive=not relay.close_after)
+            self.client.finished(now_s, keep_alive=not relay.close_after)
 
     def _record_success(self, status: int, tokens: int, cached: int, now_s: float) -> None:
         """Only what the engine is to blame for counts against it: 4xx never does, 5xx does."""
@@ -315,6 +316,8 @@ class Exchange:
         if self.connection is not None:
             transport = self.connection.transport
             (transport.pause_reading if paused else transport.resume_reading)()
+        if not paused:
+            self.last_s = monotonic()  # the silence was the client's
 
     def client_left(self) -> None:
         """Nobody waits for the answer: the engine is told by a closed connection."""
@@ -330,19 +333,14 @@ class Exchange:
         """Whether the client has not seen a byte of the answer."""
         return self.relay is None or not self.relay.begun
 
-    # --- what time does ------------------------------------------------------------------------
-
-    def check_deadlines(self, now_s: float) -> None:
-        """Called by the sweeper."""
-        setbacks.check_deadlines(self, now_s)
-
     # --- ends ----------------------------------------------------------------------------------
 
     def answer_locally(self, data: bytes, status: int) -> None:
         """Write an answer of the gateway's own, and end."""
         self.client.transport.write(data)
-        self.end(status, monotonic())
-        self.client.finished(keep_alive=self.plan.keep_alive and not self.context.draining)
+        now_s = monotonic()
+        self.end(status, now_s)
+        self.client.finished(now_s, keep_alive=self.plan.keep_alive and not self.context.draining)
 
     def abandon(self) -> None:
         """Stop whatever is being asked of the engine."""

@@ -6,9 +6,11 @@ is handed over: what was found out of replicas that are in both, and the load th
 """
 
 import asyncio
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from socket import socket
+from time import monotonic
 
 from steelyard.cluster.membership import ReplicaState
 from steelyard.config.schema import Configuration, PoolOptions
@@ -23,6 +25,7 @@ from steelyard.model.fleet import Replica
 from steelyard.policies.prefix_index import PrefixIndex
 from steelyard.runtime.limit_page import LimitPage, SlotTable
 from steelyard.runtime.page import LEDGER_COLUMNS, MAX_SLOTS, SharedPage
+from steelyard.runtime.watchdog import LOOK_S, Watchdog
 from steelyard.runtime.workers import Process, RowPool, Workers
 
 LOADS_S = 0.2  # as often as workers look
@@ -73,7 +76,10 @@ class Generation:
             if probe.asks_for_models and probe.options.metrics_path
         ]
         self._loads_changed = False
-        self._inquiry = Inquiry(self.page.question_board())
+        self._board = self.page.question_board()
+        self._inquiry = Inquiry(self._board)
+        self._watchdog = Watchdog(configuration.stalled_worker_timeout_s)
+        self.given_up = 0
         self._probing: list[asyncio.Task[None]] = []
 
     def _start_message(self, limit_row: int) -> bytes:
@@ -101,6 +107,7 @@ class Generation:
         self._probing = [asyncio.create_task(self._probe(probe)) for probe in self.probes]
         self._probing += [asyncio.create_task(self._scrape(scrape)) for scrape in self._scrapes]
         self._probing.append(asyncio.create_task(self._publish_loads()))
+        self._probing.append(asyncio.create_task(self._watch_loops()))
 
     def _learn(self, before: "Generation") -> None:
         if _names(self.rows) == _names(before.rows) and len(self.page.index_memory) == len(
@@ -157,6 +164,17 @@ class Generation:
                 self._loads_changed = False
                 self.publish()
 
+    async def _watch_loops(self) -> None:
+        """A worker whose event loop stands still serves nobody: it is replaced."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            processes = {each.handle.pid: each for each in self.workers.processes}
+            beats = {pid: self._board.beats(each.row) for pid, each in processes.items()}
+            for pid in self._watchdog.look(monotonic(), beats):
+                self.given_up += 1
+                print(f"steelyard: worker {pid} has stalled: it is replaced", file=sys.stderr, flush=True)
+                processes[pid].handle.kill()
+
     def publish(self) -> None:
         """Let the workers know the fleet as it is."""
         self.page.publish_fleet(fleet_table.encode(self.rows))
@@ -176,7 +194,8 @@ class Generation:
     def metrics(self) -> bytes:
         """As Prometheus text."""
         pools = [pool.name for pool in self.configuration.pools]
-        return metrics.render(self.page, self.rows, pools, self.restarts)
+        text = metrics.render(self.page, self.rows, pools, self.restarts)
+        return text + metrics.render_loops(self._watchdog.stalled, self._board.late_beats(), self.given_up)
 
     def in_flight(self) -> dict[str, list[int]]:
         """What this generation's workers have on each replica: a count a column of the ledger."""

@@ -42,7 +42,7 @@ class Inquiry:
         return answers
 
     async def read(self, path: str, rows: Iterable[int], configuration: Configuration) -> object:
-        """An admin page made of answers: /why/REQUEST_ID, /picks, /shadow. Raises BadRequest."""
+        """An admin page made of answers: /why/REQUEST_ID, /picks, /picks/TEXT, /shadow. Raises BadRequest."""
         if path.startswith("/why/"):
             request_id = path.removeprefix("/why/")
             picks = await self.ask(f"why {request_id}", rows)
@@ -53,8 +53,9 @@ class Inquiry:
                     http_status=404,
                 )
             return sorted(picks, key=lambda pick: pick["at"])
-        if path == "/picks":
-            return sorted(await self.ask("picks 50", rows), key=lambda pick: pick["at"], reverse=True)[:50]
+        if path == "/picks" or path.startswith("/picks/"):
+            question = f"picks 50 {path.removeprefix('/picks').removeprefix('/')}".strip()
+            return sorted(await self.ask(question, rows), key=lambda pick: pick["at"], reverse=True)[:50]
         return shadow_report(await self.ask("shadow", rows), configuration)
 
 

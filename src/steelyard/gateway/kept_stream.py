@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from steelyard.gateway.answer_head import AnswerHead
 from steelyard.model.errors import NoEligibleReplica
-from steelyard.model.routing_policy import Pick
+from steelyard.model.pick import Pick
 from steelyard.routing.continuation import Continuation, GiveUp, Way
 from steelyard.routing.stream_keeper import StreamBroken, StreamKeeper
 

@@ -5,9 +5,7 @@ classes. Words only grow. Sums of seconds are kept in microseconds. Cost: 0.7 µ
 """
 
 from array import array
-from bisect import bisect_left
 from collections.abc import Callable
-from itertools import accumulate
 from typing import Final
 
 from steelyard.runtime.page import MAX_SLOTS, SharedPage
@@ -16,9 +14,11 @@ MAX_POOLS: Final = 32
 STATUS_CLASSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx", "left")
 LEFT: Final = 5  # a client that went away: 499, counted by itself
 OUTCOMES: Final = ("ok", "client_error", "server_error")
-STATUS_CLASSES_COUNT, OUTCOMES_COUNT = len(STATUS_CLASSES), len(OUTCOMES)
+# Written as numbers, and checked by a test: so they cost nothing when compiled.
+STATUS_CLASSES_COUNT: Final = 6
+OUTCOMES_COUNT: Final = 3
 
-TTFT_BOUNDS_S: Final = (
+TTFT_BOUNDS_S: Final[tuple[float, ...]] = (
     0.005,
     0.01,
     0.02,
@@ -40,7 +40,7 @@ TTFT_BOUNDS_S: Final = (
     40,
     80,
 )
-TOTAL_BOUNDS_S: Final = (
+TOTAL_BOUNDS_S: Final[tuple[float, ...]] = (
     0.005,
     0.01,
     0.025,
@@ -62,9 +62,8 @@ TOTAL_BOUNDS_S: Final = (
     240,
     480,
 )
-_HISTOGRAM_WORDS: Final = len(TTFT_BOUNDS_S) + 2  # one more bucket above the last bound, and the sum
-
-_SUM: Final = _HISTOGRAM_WORDS - 1
+HISTOGRAM_WORDS: Final = 22  # a bucket for each bound, one above the last, and the sum
+_SUM: Final = HISTOGRAM_WORDS - 1
 
 PLAIN: Final = (
     "retries",
@@ -75,19 +74,12 @@ PLAIN: Final = (
     "stream_continuations",
 )
 WASTED: Final = ("continued", "replayed", "cut", "left")  # why tokens were computed twice, or for nobody
-_SIZES: Final = (
-    ("plain", len(PLAIN)),
-    ("pools", MAX_POOLS * len(STATUS_CLASSES)),
-    ("replicas", MAX_SLOTS * len(OUTCOMES)),
-    ("ttft", MAX_POOLS * _HISTOGRAM_WORDS),
-    ("total", MAX_POOLS * _HISTOGRAM_WORDS),
-    ("wasted", len(WASTED)),
-)
-_STARTS: Final = dict(
-    zip((name for name, _ in _SIZES), accumulate((size for _, size in _SIZES), initial=0), strict=False)
-)
-WASTED_AT: Final = _STARTS["wasted"]
-POOLS_AT, REPLICAS_AT, TTFT_AT, TOTAL_AT = (_STARTS[name] for name in ("pools", "replicas", "ttft", "total"))
+# Where each table begins in the row, behind the plain counters.
+POOLS_AT: Final = 6
+REPLICAS_AT: Final = POOLS_AT + MAX_POOLS * STATUS_CLASSES_COUNT
+TTFT_AT: Final = REPLICAS_AT + MAX_SLOTS * OUTCOMES_COUNT
+TOTAL_AT: Final = TTFT_AT + MAX_POOLS * HISTOGRAM_WORDS
+WASTED_AT: Final = TOTAL_AT + MAX_POOLS * HISTOGRAM_WORDS
 _RETRIES, _CUT, _REFUSED, _MALFORMED, _LOG_DROPPED, _CONTINUED = range(len(PLAIN))
 
 
@@ -96,6 +88,14 @@ _CLASSES: Final = {
     status: (status // 100 - 1 if status != 499 else LEFT, 0 if status < 400 else 1 if status < 500 else 2)
     for status in range(100, 600)
 }
+
+
+def _bucket(bounds_s: tuple[float, ...], seconds: float) -> int:
+    """The first bucket whose bound is not below. Most are among the first: a walk beats a bisection."""
+    for bucket in range(len(bounds_s)):
+        if seconds <= bounds_s[bucket]:
+            return bucket
+    return len(bounds_s)
 
 
 class Meters:
@@ -110,7 +110,9 @@ class Meters:
         self, page: SharedPage, worker: int, schedule: Callable[[Callable[[], None]], object]
     ) -> None:
         self._row = page.counter_row(worker)
-        self._words = self._row.tolist()  # a worker goes on where the one before it in its place stopped
+        self._words: list[int] = (
+            self._row.tolist()
+        )  # a worker goes on where the one before it in its place stopped
         self._schedule = schedule
         self._pools: set[int] = set()
         self._slots: set[int] = set()
@@ -125,15 +127,15 @@ class Meters:
         words = self._words
         status_class, outcome = _CLASSES.get(status, (4, 2))
         words[POOLS_AT + pool * STATUS_CLASSES_COUNT + status_class] += 1
-        at = TOTAL_AT + pool * _HISTOGRAM_WORDS
-        words[at + bisect_left(TOTAL_BOUNDS_S, total_s)] += 1
+        at = TOTAL_AT + pool * HISTOGRAM_WORDS
+        words[at + _bucket(TOTAL_BOUNDS_S, total_s)] += 1
         words[at + _SUM] += int(total_s * 1e6)
         if slot >= 0:
             words[REPLICAS_AT + slot * OUTCOMES_COUNT + outcome] += 1
             self._slots.add(slot)
         if ttft_s:
-            at = TTFT_AT + pool * _HISTOGRAM_WORDS
-            words[at + bisect_left(TTFT_BOUNDS_S, ttft_s)] += 1
+            at = TTFT_AT + pool * HISTOGRAM_WORDS
+            words[at + _bucket(TTFT_BOUNDS_S, ttft_s)] += 1
             words[at + _SUM] += int(ttft_s * 1e6)
         first = not self._pools
         self._pools.add(pool)
@@ -144,8 +146,8 @@ class Meters:
         """Write what changed to the row that the supervisor reads."""
         for pool in self._pools:
             self._copy(POOLS_AT + pool * STATUS_CLASSES_COUNT, STATUS_CLASSES_COUNT)
-            self._copy(TOTAL_AT + pool * _HISTOGRAM_WORDS, _HISTOGRAM_WORDS)
-            self._copy(TTFT_AT + pool * _HISTOGRAM_WORDS, _HISTOGRAM_WORDS)
+            self._copy(TOTAL_AT + pool * HISTOGRAM_WORDS, HISTOGRAM_WORDS)
+            self._copy(TTFT_AT + pool * HISTOGRAM_WORDS, HISTOGRAM_WORDS)
         for slot in self._slots:
             self._copy(REPLICAS_AT + slot * OUTCOMES_COUNT, OUTCOMES_COUNT)
         self._pools.clear()
@@ -187,6 +189,6 @@ class Meters:
 
 def histogram_words(row: list[int], at: int, pool: int) -> tuple[list[int], float]:
     """(count in each bucket, sum in seconds) of one pool's histogram that starts at `at`."""
-    start = at + pool * _HISTOGRAM_WORDS
-    words = row[start : start + _HISTOGRAM_WORDS]
+    start = at + pool * HISTOGRAM_WORDS
+    words = row[start : start + HISTOGRAM_WORDS]
     return words[:-1], words[-1] / 1e6

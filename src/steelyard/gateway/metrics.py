@@ -119,3 +119,16 @@ def render(page: SharedPage, rows: list[Row], pools: list[str], restarts: int) -
         "request_duration_seconds", total, words, meters.TOTAL_AT, meters.TOTAL_BOUNDS_S, pools
     )
     return ("\n".join(lines) + "\n").encode()
+
+
+def render_loops(stalled: int, late: int, given_up: int) -> bytes:
+    """How the workers' event loops fare, as text."""
+    lines = [
+        _family("workers_stalled", "gauge", "Workers whose event loop does not turn."),
+        f"steelyard_workers_stalled {stalled}",
+        _family("event_loop_stalls_total", "counter", "Times that an event loop stood still for over 0.1 s."),
+        f"steelyard_event_loop_stalls_total {late}",
+        _family("stalled_workers_replaced_total", "counter", "Workers replaced since they had stalled."),
+        f"steelyard_stalled_workers_replaced_total {given_up}",
+    ]
+    return ("\n".join(lines) + "\n").encode()

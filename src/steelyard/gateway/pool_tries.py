@@ -78,7 +78,9 @@ class PoolTries:
     def _enter(self, name: str) -> None:
         """Make a pool the exchange's own; its model may have another name there."""
         exchange = self._exchange
-        pool = self._pools.pools[name]
+        pool, admission = self._pools.pools[name], exchange.admission
+        if admission is not None and admission.door is not None and pool.door is not admission.door:
+            admission.door.step_out(admission)
         exchange.pool = pool
         exchange.tried = frozenset()
         exchange.free_tries = 1
@@ -106,6 +108,10 @@ class PoolTries:
     def succeeded(self) -> None:
         """The pool answered."""
         self._attempts.succeeded()
+
+    def was_cut(self) -> None:
+        """The pool began an answer and did not end it; there is no other try."""
+        self._attempts.after(Failure.BROKEN, monotonic())
 
     def gave_up(self, problem: SteelyardError) -> bool:
         """No replica of the pool could answer; whether another pool is tried."""

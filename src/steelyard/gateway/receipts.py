@@ -11,7 +11,7 @@ from time import time
 from typing import Any, Final
 
 from steelyard.model.fleet import Fleet
-from steelyard.model.routing_policy import Pick
+from steelyard.model.pick import Pick
 
 KEPT: Final = 4096  # a power of two: the place in the ring is a mask away
 MAX_SHOWN: Final = 16  # of candidates; some policies look at every replica
@@ -47,6 +47,21 @@ class Receipts:
         """The last picks, newest first."""
         newest = zip(range(count), self._newest_first(), strict=False)
         return [describe(each, fleet, now_s) for _, each in newest]
+
+    def matching(self, text: str, count: int, fleet: Fleet, now_s: float) -> list[dict[str, Any]]:
+        """The last picks whose request, pool, replica or reason a text occurs in, newest first.
+
+        Cost: 1 ms when it looks at all that is kept; only for a person who searches.
+        """
+        found: list[dict[str, Any]] = []
+        for each in self._newest_first():
+            pick = each[2]
+            named = (each[0].decode("latin-1"), each[1], pick.reason, _name(fleet, pick.slot))
+            if any(text in name for name in named):
+                found.append(describe(each, fleet, now_s))
+                if len(found) >= count:
+                    break
+        return found
 
     def _newest_first(self) -> Iterator[_Receipt]:
         size = len(self._ring)

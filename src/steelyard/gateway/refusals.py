@@ -31,6 +31,8 @@ class Refused(NamedTuple):
     lines: bytes
 
 
+CHALLENGE = b"WWW-Authenticate: Bearer\r\n"  # RFC 9110 section 11.6.1: every 401 has one
+
 # It does not say whether the key is unknown, revoked or missing.
 WRONG_KEY = Refused(
     401,
@@ -39,7 +41,7 @@ WRONG_KEY = Refused(
         "authentication_error",
         code="invalid_api_key",
     ),
-    b"WWW-Authenticate: Bearer\r\n",
+    CHALLENGE,
 )
 
 

@@ -148,4 +148,8 @@ def whole_tokens(body: bytes) -> tuple[int, int]:
     """(output tokens, cached prompt tokens or -1) of a whole answer; (0, -1) when it does not say."""
     if len(body) > MAX_READ_USAGE_BYTES:
         return 0, -1
-    return max(0, count_after(body, b'"completion_tokens":')), count_after(body, b'"cached_tokens":')
+    at = body.rfind(b'"usage":')
+    if at < 0:
+        return 0, -1
+    usage = body[at:]
+    return max(0, count_after(usage, b'"completion_tokens":')), count_after(usage, b'"cached_tokens":')

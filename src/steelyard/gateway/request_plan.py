@@ -9,11 +9,15 @@ from typing import Final
 
 from steelyard.gateway.routes import Pool, Routes
 from steelyard.model.request import Request
+from steelyard.wire.decimal_bytes import decimal
 from steelyard.wire.head_memo import HeadMemo
 from steelyard.wire.http1_head import RequestHead, parse_request_head
 from steelyard.wire.openai import BYTES_PER_TOKEN, read_inference
 
 MAX_REQUEST_ID_BYTES: Final = 128
+_REQUEST_ID: Final = b"X-Request-Id: "
+_LENGTH: Final = b"\r\nContent-Length: "
+_HEAD_END: Final = b"\r\n\r\n"
 KEY_FIELDS: Final = (b"authorization:", b"x-api-key:")
 Place = tuple[bytes, bytes]  # where a replica is: authority, path prefix
 MAX_STARTS: Final = 16  # kept for each head: heads are many and may be long
@@ -70,9 +74,10 @@ class RequestPlan:
         if start is None:
             start = self._start_for(place)
         if body_bytes or self.has_length:
-            length = b"\r\nContent-Length: %d\r\n\r\n" % body_bytes
-            return b"".join((start, forwarding, b"X-Request-Id: ", request_id, length))
-        return b"".join((start, forwarding, b"X-Request-Id: ", request_id, b"\r\n\r\n"))
+            length = decimal(body_bytes)
+            parts = (start, forwarding, _REQUEST_ID, request_id, _LENGTH, length, _HEAD_END)
+            return b"".join(parts)
+        return b"".join((start, forwarding, _REQUEST_ID, request_id, _HEAD_END))
 
     def _start_for(self, place: Place) -> bytes:
         authority, path_prefix = place

@@ -42,7 +42,7 @@ def check_deadlines(exchange: "Exchange", now_s: float) -> None:
         waited_s=now_s - exchange.last_s,
         has_head=relay is not None,
         begun=not exchange.nothing_written and (kept is None or not kept.waiting),
-        client_reads=not exchange.client.transport.get_write_buffer_size(),
+        client_reads=exchange.nothing_written or not exchange.client.writing_paused,
     )
     if not problem and kept is not None and kept.crawls(now_s):
         problem = "far slower than the pool's other streams"
@@ -76,6 +76,8 @@ def answer_was_cut(exchange: "Exchange", error: str) -> None:
     relay, client = exchange.relay, exchange.client
     exchange.context.meters.cut_stream()
     _report_failure(exchange)
+    if exchange.tries is not None and exchange.kept is None:
+        exchange.tries.was_cut()
     exchange.end(relay.head.status if relay is not None else 502, monotonic())
     client.exchange = None
     told = relay is not None and relay.cut(f"the engine was lost in mid-answer: {error}")

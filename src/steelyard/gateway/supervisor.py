@@ -21,6 +21,7 @@ from steelyard.gateway import metric_sums, tenant_metrics
 from steelyard.gateway.admin import AdminServer
 from steelyard.gateway.admin_pages import AdminPages
 from steelyard.gateway.checks import check_files
+from steelyard.gateway.console_source import ConsoleSource, MakeConsole
 from steelyard.gateway.generation import Generation
 from steelyard.gateway.upgrade import Inheritance, same_address, start_successor
 from steelyard.model.errors import ConfigError
@@ -39,7 +40,13 @@ Load = Callable[[], Configuration]
 class Supervisor:
     """One gateway. load: reads the configuration again, as it was first read."""
 
-    def __init__(self, configuration: Configuration, say: Callable[[str], None], load: Load) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        say: Callable[[str], None],
+        load: Load,
+        make_console: MakeConsole | None = None,
+    ) -> None:
         self._say = say
         self._load = load
         rows = min(MAX_LIMIT_ROWS, max(MIN_LIMIT_ROWS, 4 * configuration.workers))
@@ -51,6 +58,8 @@ class Supervisor:
         self._admin_listener: socket | None = None
         self._admin: AdminServer | None = None
         self._pages = AdminPages(self)
+        if make_console is not None:
+            self._pages.console = make_console(ConsoleSource(self, self._pages))
         self._current: Generation | None = None
         self._number = 0
         self._past: dict[str, float] = {}
@@ -89,6 +98,8 @@ class Supervisor:
             self._current = generation
             self._keep(self._carry_loads())
             self._keep(self._watch_certificates())
+            if self._pages.console is not None:
+                self._keep(self._pages.console.run())
             self._announce(configuration)
             inheritance.say_ready()
             await self._stop.wait()
@@ -329,10 +340,15 @@ def _shown(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def run(configuration: Configuration, say: Callable[[str], None] = print, load: Load | None = None) -> int:
+def run(
+    configuration: Configuration,
+    say: Callable[[str], None] = print,
+    load: Load | None = None,
+    make_console: MakeConsole | None = None,
+) -> int:
     """Run a gateway until it is told to stop; returns the exit code. Raises ConfigError."""
 
     async def serve() -> int:
-        return await Supervisor(configuration, say, load or (lambda: configuration)).run()
+        return await Supervisor(configuration, say, load or (lambda: configuration), make_console).run()
 
     return uvloop.run(serve())

@@ -4,6 +4,10 @@ The idle connection used last is taken first, so that a quiet pool shrinks; one 
 `idle_timeout_s` is not used, since engines close theirs after 5 s (uvicorn) and a request
 sent into a closing connection is lost. A connection goes back only after an answer that ended
 cleanly on its last byte: bytes after an answer never reach another client.
+
+Bytes that cannot be an answer, on a kept connection, are the engine's fault, unless they come so soon after
+the request (`LEFT_OVER_S`) that they were probably on their way before it: what the answer before left behind
+is nobody's answer, and the request is sent again on a fresh connection, where the same would be a fault.
 """
 
 import asyncio
@@ -23,6 +27,7 @@ MAX_HEAD_BYTES: Final = 65_536
 MAX_JOINED_BYTES: Final = (
     32_768  # a head and a body up to this size leave in one piece; larger ones are not copied
 )
+LEFT_OVER_S: Final = 0.002
 BODILESS: Final = frozenset((204, 304))
 
 
@@ -78,6 +83,7 @@ class UpstreamPool:
         while idle:
             connection = idle.pop()
             if now_s - connection.idle_since_s < self._idle_timeout_s and connection.usable:
+                connection.idle_since_s = now_s  # until now
                 return connection
             connection.close()
         return None
@@ -146,6 +152,7 @@ class UpstreamConnection:
         "_head_request",
         "_heads",
         "_pool",
+        "_spoke",
         "_write",
         "answered",
         "idle_since_s",
@@ -165,8 +172,7 @@ class UpstreamConnection:
         self._head: AnswerHead | None = None
         self._chunks: ChunkedReader | None = None
         self._body_left = -1
-        self._head_request = False
-        self._delimited_by_close = False
+        self._head_request = self._delimited_by_close = self._spoke = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by asyncio."""
@@ -177,6 +183,7 @@ class UpstreamConnection:
         """Send a whole request; its answer goes to `receiver`."""
         self.receiver = receiver
         self._head_request = head_request
+        self._spoke = False
         if len(body) <= MAX_JOINED_BYTES:
             self._write(head + body)
         else:
@@ -185,8 +192,8 @@ class UpstreamConnection:
 
     @property
     def answer_begun(self) -> bool:
-        """Whether any byte of the current answer has come."""
-        return self._head is not None or bool(self._buffer)
+        """Whether any byte of the current answer has come; what was left over from the last one is none."""
+        return self._spoke or self._head is not None or bool(self._buffer)
 
     def data_received(self, data: bytes) -> None:
         """Called by asyncio."""
@@ -200,6 +207,7 @@ class UpstreamConnection:
             else:
                 self._read_head(receiver, self._buffer + data if self._buffer else data)
         except (UpstreamError, MalformedChunk) as error:
+            self._spoke = self._spoke or monotonic() - self.idle_since_s > LEFT_OVER_S
             self._fail(str(error))
 
     def _read_head(self, receiver: AnswerReceiver, data: bytes) -> None:
@@ -213,6 +221,7 @@ class UpstreamConnection:
                 break
             if head.status == 101:
                 raise UpstreamError("the engine switched protocols unasked")
+            self._spoke = True
             data = data[body_at:]  # an interim answer ends here: the client hears of none
             if not data:
                 self._buffer = b""
@@ -241,7 +250,7 @@ class UpstreamConnection:
 
     def _await_head(self, data: bytes) -> None:
         """Decide whether a head that has not ended may go on."""
-        if len(data) > MAX_HEAD_BYTES:
+        if len(data) - 3 > MAX_HEAD_BYTES:  # its empty line could still begin in the last three bytes
             raise UpstreamError(f"the response head is longer than {MAX_HEAD_BYTES} bytes")
         if not b"HTTP/1.".startswith(data[:7]):
             raise UpstreamError("the answer is not HTTP/1")

@@ -37,7 +37,13 @@ def start_order(
         gpu_indices=action.seat.devices,
         grace_s=wanted.grace_s,
         nice=wanted.nice,
+        time_limit_s=time_left_s(wanted.time_limit_s, task.ran_s),
     )
+
+
+def time_left_s(limit_s: float, ran_s: float) -> float:
+    """What an attempt may still run; 0 for no limit. Never quite nothing: its end is then soon told."""
+    return max(0.1, limit_s - ran_s) if limit_s else 0.0
 
 
 def environment(

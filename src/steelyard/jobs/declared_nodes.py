@@ -1,13 +1,13 @@
 """The nodes of one machine, as declared in a TOML file (`[[nodes]]`) or on a command line."""
 
 import socket
-import tomllib
 from pathlib import Path
 
 import msgspec
 
 from steelyard.jobs.amounts import bytes_of
 from steelyard.jobs.executors.local_node import LocalNode
+from steelyard.jobs.toml_file import read_toml
 from steelyard.model.errors import ConfigError
 from steelyard.model.resources import Resources
 
@@ -40,15 +40,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 def read_nodes(path: Path) -> list[LocalNode]:
     """The nodes of a file. Raises ConfigError."""
-    try:
-        found = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _File)
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from None
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{path}: {error}") from None
-    return checked([declared(table) for table in found.nodes])
+    return checked([declared(table) for table in read_toml(path, _File).nodes])
 
 
 def parse_node(text: str) -> LocalNode:

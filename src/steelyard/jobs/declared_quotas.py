@@ -1,11 +1,12 @@
 """Quotas of tenants, declared in a TOML file: what each is promised, and whether it may borrow beyond."""
 
-import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from steelyard.jobs.amounts import bytes_of
+from steelyard.jobs.toml_file import read_toml
 from steelyard.model.errors import ConfigError
 from steelyard.model.resources import Resources
 from steelyard.scheduling.quotas import Quota
@@ -29,15 +30,12 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 def read_quotas(path: Path) -> dict[str, Quota]:
     """Tenant → quota. Raises ConfigError."""
-    try:
-        found = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _File)
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from None
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{path}: {error}") from None
-    return {name: _quota(name, table) for name, table in found.tenants.items()}
+    return quotas_of(read_toml(path, _File).tenants)
+
+
+def quotas_of(tenants: Mapping[str, TenantTable]) -> dict[str, Quota]:
+    """Tenant → quota. Raises ConfigError."""
+    return {name: _quota(name, table) for name, table in tenants.items()}
 
 
 def _quota(name: str, table: TenantTable) -> Quota:

@@ -51,6 +51,7 @@ class StartOrder:
     log_path: where both outputs go, appended; "" lets the executor choose.
     demand: what the task may use: cores are a share (nice, affinity, cgroup), memory is a hard limit.
     grace_s: how long after the request to stop the whole process group is killed.
+    time_limit_s: after so long the node asks it to stop, also when nobody watches; 0 for no limit.
     """
 
     attempt: Attempt
@@ -63,6 +64,7 @@ class StartOrder:
     gpu_indices: tuple[int, ...] = ()
     grace_s: float = 10.0
     nice: int = 0
+    time_limit_s: float = 0.0
 
 
 class EventKind(StrEnum):
@@ -82,6 +84,7 @@ class AttemptEvent:
     asked_to_stop: whether the request to stop had reached it before it ended.
     reason: in words, for the timeline.
     node_fault: the node is to blame (disk full, out of memory outside the task's limit): it gets drained.
+    timed_out: it was asked to stop since its time limit was over.
     """
 
     attempt: Attempt
@@ -91,6 +94,7 @@ class AttemptEvent:
     asked_to_stop: bool = False
     reason: str = ""
     node_fault: bool = False
+    timed_out: bool = False
 
 
 Liveness = Word

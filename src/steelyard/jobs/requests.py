@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 
 from steelyard.jobs.contract import log_path
+from steelyard.jobs.gantt import gantt_view
 from steelyard.jobs.service import JobsService
-from steelyard.jobs.views import View, cluster_view, job_row, job_state, job_view, node_row
+from steelyard.jobs.views import View, cluster_view, job_row, job_state, job_view, node_row, tenant_rows
 from steelyard.model.controller_event import (
     CancelOrdered,
     Event,
@@ -74,21 +75,25 @@ ORDERS: dict[str, Callable[[JobsService, Call], Event]] = {
 
 
 def _jobs(service: JobsService, call: Call) -> View:
-    limit = int(call.get("limit") or 100)
-    wanted = call.get("state")
+    """The newest first, from `offset` on; those of a state, or whose id, name or user a text occurs in."""
+    limit, offset = int(call.get("limit") or 100), max(0, int(call.get("offset") or 0))
+    wanted, text = call.get("state"), str(call.get("text") or "").lower()
     rows: list[View] = []
     total = 0
     for job_id in reversed(service.state.jobs):
+        job = service.state.jobs[job_id]
         if wanted and str(job_state(service.state.tasks_of(job_id))) != wanted:
             continue
+        if text and text not in f"{job_id} {job.specification.name} {job.specification.user}".lower():
+            continue
         total += 1
-        if len(rows) < limit:
-            rows.append(job_row(service, service.state.jobs[job_id]))
-        elif not wanted:
+        if offset < total <= offset + limit:
+            rows.append(job_row(service, job))
+        elif total > offset and not wanted and not text:
             total = len(service.state.jobs)
             break
     states = {str(state): len(names) for state, names in service.state.by_state.items() if names}
-    return {"jobs": rows, "total": total, "task_states": states}
+    return {"jobs": rows, "total": total, "task_states": states, "tenants": tenant_rows(service)}
 
 
 def _logs(service: JobsService, call: Call) -> View:
@@ -118,7 +123,8 @@ def _logs(service: JobsService, call: Call) -> View:
 
 
 def _nodes(service: JobsService, call: Call) -> View:
-    return {"nodes": [node_row(service, node_id) for node_id in service.watch.reports]}
+    nodes = [node_row(service, node_id) for node_id in service.watch.reports]
+    return {"nodes": nodes, "tenants": tenant_rows(service)}
 
 
 def _status(service: JobsService, call: Call) -> View:
@@ -138,6 +144,7 @@ VIEWS: dict[str, Callable[[JobsService, Call], View]] = {
     "job": lambda service, call: job_view(service, service.state.known_job(_text(call, "job"))),
     "logs": _logs,
     "nodes": _nodes,
+    "gantt": gantt_view,
     "top": lambda service, call: cluster_view(service),
     "status": _status,
 }

@@ -18,6 +18,7 @@ from steelyard.model.errors import ConfigError
 from steelyard.policies.failure.suspicion import SuspicionRules
 from steelyard.runtime.journal import Journal, JournalLost
 from steelyard.scheduling.options import PlanOptions
+from steelyard.scheduling.retention import RetentionRules
 
 JOURNAL_NAME = "journal.sqlite"
 LOST_THE_JOURNAL = 3
@@ -39,6 +40,7 @@ def run_service(
     load: LoadRules | None = None,
     headroom: bool = False,
     standby: bool = False,
+    retention: RetentionRules | None = None,
 ) -> int:
     """Serve until SIGTERM, SIGINT or a request to leave; tasks run on. Returns the exit code."""
     folder = folder.resolve()
@@ -47,7 +49,9 @@ def run_service(
     _take_over(journal, standby)
     executor = make_executor(folder, journal.term)
     try:
-        service = JobsService(journal, executor, options, folder, rules, load, headroom=headroom)
+        service = JobsService(
+            journal, executor, options, folder, rules, load, headroom=headroom, retention=retention
+        )
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _leaver(service))
         server = JobsServer(service, folder / SOCKET_NAME)

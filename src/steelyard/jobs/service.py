@@ -22,6 +22,7 @@ from steelyard.jobs.contract import LOOPBACK, start_order
 from steelyard.jobs.executor import Attempt, AttemptEvent, EventKind, Executor, NodeReport
 from steelyard.jobs.executor_thread import ExecutorThread, Observed
 from steelyard.jobs.node_watch import NodeWatch
+from steelyard.jobs.sweeper import Sweeper
 from steelyard.model.controller_event import (
     Acknowledge,
     Action,
@@ -46,11 +47,13 @@ from steelyard.scheduling.controller import step
 from steelyard.scheduling.controller_state import Changes
 from steelyard.scheduling.options import PlanOptions
 from steelyard.scheduling.planning import Planning
+from steelyard.scheduling.retention import RetentionRules, due
 
 LEASE_S = 5.0  # of the journal: a standby takes over so long after the last renewal
 TURN_S = 0.1
 PLAN_INTERVAL_S = 1.0  # moves follow measured load, so also without a change there is a round now and then
 MAX_BATCH = 1000
+RETENTION_INTERVAL_S = 1.0
 
 
 @dataclass(slots=True)
@@ -86,8 +89,11 @@ class JobsService:
         load: LoadRules | None = None,
         *,
         headroom: bool = False,
+        retention: RetentionRules | None = None,
     ) -> None:
         self.folder = folder
+        self.retention = retention or RetentionRules()
+        self._sweeper = Sweeper(folder)
         self.journal = journal
         self.options = options
         self.inbox: queue.SimpleQueue[Request | Observed | None] = queue.SimpleQueue()
@@ -100,6 +106,7 @@ class JobsService:
         self._next_plan_s = 0.0
         self._may_plan_s = 0.0
         self._next_renewal_s = 0.0
+        self._next_retention_s = 0.0
         self.turns = 0
         self.broken_rounds = 0
 
@@ -118,6 +125,7 @@ class JobsService:
         ]
         lost = [node.node_id for node in self.state.nodes.values() if node.lost]
         self.executor.begin(live, lost)
+        self._sweeper.sweep_unknown(self.state.jobs, self.state.next_job)
         batch = _Batch()
         self._step(batch, Recovered())
         self._settle(batch)
@@ -130,6 +138,7 @@ class JobsService:
                 pass
         finally:
             self.executor.end()
+            self._sweeper.end()
 
     def turn(self) -> bool:
         """Take in what waits, or let a little time pass. False at the end."""
@@ -138,11 +147,22 @@ class JobsService:
         batch = _Batch()
         going = self._take_in(batch)
         self._step(batch, TimePassed())
+        self._forget(batch)
         self._settle(batch)
         now_s = self.now_s()
         if going and now_s >= (self._may_plan_s if self._dirty else self._next_plan_s):
             self._plan(now_s)
         return going
+
+    def _forget(self, batch: _Batch) -> None:
+        """What ended long ago goes, a little at a time."""
+        now_s = self.now_s()
+        if now_s >= self._next_retention_s:
+            event = due(self.state, self.retention, now_s)
+            if event is not None:
+                self._step(batch, event)
+            else:
+                self._next_retention_s = now_s + RETENTION_INTERVAL_S
 
     def _renew(self) -> None:
         if time.monotonic() >= self._next_renewal_s:
@@ -205,6 +225,7 @@ class JobsService:
         for changes in batch.changes:
             for action in changes.actions:
                 self._perform(action)
+            self._sweeper.sweep(changes.forgotten_jobs)
         for request, outcome in batch.answers:
             request.answer(outcome)
 
@@ -308,4 +329,5 @@ def _as_event(event: AttemptEvent) -> Event:
         asked_to_stop=event.asked_to_stop,
         reason=event.reason,
         node_fault=event.node_fault,
+        timed_out=event.timed_out,
     )

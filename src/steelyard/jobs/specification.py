@@ -78,6 +78,8 @@ class JobTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     grace: Amount = 10.0
     nice: int = 0
     max_parallel: int = 0
+    keep_claim: Amount = 0.0
+    time_limit: Amount = 0.0
     retry: RetryTable = msgspec.field(default_factory=RetryTable)
     nodes: list[str] = []
     forbidden_nodes: list[str] = []
@@ -162,6 +164,8 @@ def _specified(written: JobTable, base: Path, default_name: str) -> JobSpecifica
         grace_s=seconds_of(written.grace, "grace"),
         nice=written.nice,
         max_parallel=written.max_parallel,
+        keep_claim_s=seconds_of(written.keep_claim, "keep_claim"),
+        time_limit_s=seconds_of(written.time_limit, "time_limit"),
         retry=_retry(written.retry),
         nodes=tuple(written.nodes),
         forbidden_nodes=tuple(written.forbidden_nodes),

@@ -6,7 +6,7 @@ from typing import Any
 
 from steelyard.jobs.contract import log_path
 from steelyard.jobs.service import JobsService
-from steelyard.model.job_record import JobRecord, TaskRecord, TaskState
+from steelyard.model.job_record import HOLDS_A_PLACE, WAITS, JobRecord, TaskRecord, TaskState
 from steelyard.model.metrics import balance_degree, utilisation
 from steelyard.model.resources import RESOURCE_NAMES
 
@@ -44,6 +44,7 @@ def job_row(service: JobsService, job: JobRecord) -> View:
         "job": job.job_id,
         "name": job.specification.name,
         "user": job.specification.user,
+        "tenant": job.specification.tenant,
         "state": str(state),
         "tasks": len(tasks),
         "done": sum(task.state is TaskState.DONE for task in tasks),
@@ -51,8 +52,38 @@ def job_row(service: JobsService, job: JobRecord) -> View:
         "priority": job.specification.priority,
         "submitted_wall_s": job.submitted_wall_s,
         "ran_s": round(max(_ran_s(task, now_s) for task in tasks), 3),
-        "reason": next(task.reason for task in tasks if task.state is state),
+        "reason": next(_because(service, task) for task in tasks if task.state is state),
     }
+
+
+def _because(service: JobsService, task: TaskRecord) -> str:
+    """Why it is so; of one that waits, what the last round of planning said."""
+    wait = service.planning.last_wait_of(task) if task.state is TaskState.QUEUED else None
+    return wait.sentence if wait is not None else task.reason
+
+
+def tenant_rows(service: JobsService) -> list[View]:
+    """What each tenant is promised and holds. Those without a quota are shown while they have jobs."""
+    state, quotas = service.state, service.options.quotas
+    counts: dict[str, Counter[str]] = {name: Counter() for name in quotas}
+    for each in (*HOLDS_A_PLACE, *WAITS):
+        for task_id in state.by_state[each]:
+            tenant = state.jobs[state.tasks[task_id].job_id].specification.tenant
+            counts.setdefault(tenant, Counter())["waiting" if each in WAITS else "placed"] += 1
+    held = service.planning.held_by_tenant()
+    return [
+        {
+            "tenant": tenant,
+            "quota": {name: getattr(quotas[tenant].nominal, name) for name in quotas[tenant].limited}
+            if tenant in quotas
+            else {},
+            "borrow": tenant not in quotas or quotas[tenant].borrow,
+            "held": dict(held.get(tenant, {})),
+            "tasks_placed": count["placed"],
+            "tasks_waiting": count["waiting"],
+        }
+        for tenant, count in sorted(counts.items())
+    ]
 
 
 def task_view(service: JobsService, task: TaskRecord, explained: bool = True) -> View:

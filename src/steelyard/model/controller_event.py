@@ -48,6 +48,14 @@ class Preempted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimsReleased:
+    """Survivors of a failed gang give back the places that they kept."""
+
+    job_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptStarted:
     """The process exists."""
 
@@ -67,7 +75,10 @@ class AttemptRefused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptEnded:
-    """The process is gone; `exit_code` None when nobody knows how it ended."""
+    """The process is gone; `exit_code` None when nobody knows how it ended.
+
+    timed_out: its node asked it to stop, since the time limit of its job was over.
+    """
 
     task_id: str
     epoch: int
@@ -75,6 +86,7 @@ class AttemptEnded:
     asked_to_stop: bool = False
     reason: str = ""
     node_fault: bool = False
+    timed_out: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +152,18 @@ class ResumeOrdered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Forgotten:
+    """Jobs that ended long ago are to be forgotten, and keys whose promise is over.
+
+    keep_keys_s: how long after its submission a key of these jobs stands for its job.
+    """
+
+    job_ids: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    keep_keys_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TimePassed:
     """Back-offs end, and orders that nobody confirmed are given again."""
 
@@ -154,6 +178,7 @@ Event = (
     | Placed
     | MoveOrdered
     | Preempted
+    | ClaimsReleased
     | AttemptStarted
     | AttemptRefused
     | AttemptEnded
@@ -165,6 +190,7 @@ Event = (
     | CancelOrdered
     | PauseOrdered
     | ResumeOrdered
+    | Forgotten
     | TimePassed
     | Recovered
 )

@@ -7,10 +7,11 @@ only `cluster` writes. A slot outlives its replica and may be given to another o
 """
 
 from dataclasses import dataclass, field
+from typing import Final
 
-import msgspec
+from steelyard.model.fleet_order import FleetOrder
 
-UNKNOWN = -1
+UNKNOWN: Final = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,8 @@ class Fleet:
     output_tokens: output tokens still expected of the requests in flight.
     reported_waiting, reported_running: requests that the engine itself says wait and run, whoever sent
         them; reported_kv_used: share of its KV cache in use, 0..1. Each is `UNKNOWN` when it does not say.
+    order: the same as `requests`, sorted; None until a policy asks for it, or when counts came from
+        elsewhere. Whoever changes `requests` keeps it up to date or takes it away.
     """
 
     version: int = 0
@@ -56,6 +59,7 @@ class Fleet:
     reported_waiting: list[int] = field(default_factory=list)
     reported_running: list[int] = field(default_factory=list)
     reported_kv_used: list[float] = field(default_factory=list)
+    order: FleetOrder | None = None
 
     def __post_init__(self) -> None:
         for column in (self.reported_waiting, self.reported_running, self.reported_kv_used):
@@ -65,7 +69,7 @@ class Fleet:
         return len(self.ids)
 
 
-class Eligible(msgspec.Struct, frozen=True):
+class Eligible:
     """The slots that may take a request now: alive, not draining, serving its model, not yet tried.
 
     The same object is passed for as long as the set stays the same, so a policy may keep what
@@ -75,8 +79,11 @@ class Eligible(msgspec.Struct, frozen=True):
     members: the same slots, for a quick test of membership.
     """
 
-    slots: tuple[int, ...]
-    members: frozenset[int]
+    __slots__ = ("members", "slots")
+
+    def __init__(self, slots: tuple[int, ...], members: frozenset[int]) -> None:
+        self.slots: Final = slots
+        self.members: Final = members
 
     @classmethod
     def of(cls, slots: "tuple[int, ...] | list[int] | range") -> "Eligible":

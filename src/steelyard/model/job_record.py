@@ -59,6 +59,8 @@ class TaskRecord:
     not_before_s: until when it backs off.
     preferred_node_id: tried first: a declared backup after a loss, or where a person wants it.
     refused_by: nodes that would not start it; forgotten once it has run.
+    kept: the place that a survivor of a failed gang still claims while it waits for the rest.
+    kept_until_s: how long it claims that at most; set from when its gang failed, 0 when it claims nothing.
     """
 
     task_id: str
@@ -83,6 +85,8 @@ class TaskRecord:
     exit_code: int | None = None
     preferred_node_id: str = ""
     refused_by: tuple[str, ...] = ()
+    kept: Seat | None = None
+    kept_until_s: float = 0.0
 
     @property
     def holds_a_place(self) -> bool:
@@ -121,6 +125,15 @@ class JobRecord:
         """All its tasks, the reduce step last."""
         count = self.specification.all_tasks
         return [f"{self.job_id}.{index}" for index in range(count)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptKey:
+    """A key whose job is forgotten: a repeated submission is still that job, until the promise ends."""
+
+    key: str
+    job_id: str
+    until_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

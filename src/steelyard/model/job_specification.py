@@ -14,6 +14,15 @@ CONTINUE_EXIT_CODE = 75
 """EX_TEMPFAIL of sysexits(3): "stopped, with my progress kept: start me again"; never counts as a failure."""
 
 MAX_TASKS = 100_000
+AMOUNTS = (
+    "grace_s",
+    "expected_time_s",
+    "size_bytes",
+    "checkpoint_cost_s",
+    "restart_cost_s",
+    "keep_claim_s",
+    "time_limit_s",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +63,10 @@ class JobSpecification:
     checkpoint_cost_s, restart_cost_s: what a stop and a new start cost, for whoever weighs a move.
     grace_s: between the request to stop and the end by force.
     max_parallel: of an array, how many tasks at once; 0 for all.
+    keep_claim_s: of a gang of which a member failed or was lost: how long the others' places stay claimed for
+        it while a new one is sought for that member; 0 frees them, and the gang queues like any other.
+    time_limit_s: how long each task may run in all, its attempts added up; 0 for no limit. It is asked to
+        stop then, killed after `grace_s`, and not tried again.
     """
 
     command: tuple[str, ...]
@@ -80,6 +93,8 @@ class JobSpecification:
     grace_s: float = 10.0
     nice: int = 0
     max_parallel: int = 0
+    keep_claim_s: float = 0.0
+    time_limit_s: float = 0.0
     retry: RetryRules = field(default_factory=RetryRules)
     nodes: tuple[str, ...] = ()
     forbidden_nodes: tuple[str, ...] = ()
@@ -99,10 +114,12 @@ class JobSpecification:
             raise ConfigError(f"{len(self.task_environments)} task_environments for {self.tasks} tasks")
         if self.gang and self.max_parallel:
             raise ConfigError("max_parallel is for arrays: a gang runs all its tasks at once")
+        if self.keep_claim_s and not self.gang:
+            raise ConfigError("keep_claim is for gangs: say gang = true, or leave it out")
         gpus = self.demand.gpus
         if gpus > 1 and gpus != int(gpus):
             raise ConfigError(f"gpus is {gpus}: ask for a share of one (0.5) or for whole ones (2)")
-        for name in ("grace_s", "expected_time_s", "size_bytes", "checkpoint_cost_s", "restart_cost_s"):
+        for name in AMOUNTS:
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}: it must be 0 or more")
         if self.deadline_s is not None and self.deadline_s <= 0:

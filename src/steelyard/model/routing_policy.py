@@ -2,30 +2,9 @@
 
 from typing import Protocol, runtime_checkable
 
-import msgspec
-
 from steelyard.model.fleet import Eligible, Fleet
+from steelyard.model.pick import Pick
 from steelyard.model.request import Request
-
-
-class Pick(msgspec.Struct, frozen=True, gc=False):
-    """A decision, with its own account of why.
-
-    slot: the chosen one, a member of the eligible set.
-    reason: a short constant code, such as "least-requests" or "prefix".
-    candidates: slots that were compared; () when none were (random, round robin).
-    scores: the term that decided, one a candidate, smaller is better.
-    matched_tokens: prompt tokens believed to be in the chosen replica's cache.
-    work_tokens: prompt tokens that stand before this request's first output token on the chosen
-        replica, its own included; 0 when the policy does not estimate it.
-    """
-
-    slot: int
-    reason: str
-    candidates: tuple[int, ...] = ()
-    scores: tuple[float, ...] = ()
-    matched_tokens: int = 0
-    work_tokens: float = 0.0
 
 
 class RoutingPolicy(Protocol):

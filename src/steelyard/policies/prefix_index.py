@@ -16,6 +16,8 @@ not hold the first block, else the logarithm of the blocks; 0.3 µs a block for 
 from collections.abc import Sequence
 from typing import Final
 
+from steelyard.model.request import PREFIX_HASH_BITS
+
 DEFAULT_CAPACITY_BLOCKS: Final = 4096
 TABLE_WORDS: Final = 1 << 19
 MAX_SLOTS: Final = 1024
@@ -23,13 +25,19 @@ MAX_SLOTS: Final = 1024
 LEAST_TABLE_WORDS: Final = 1 << 17  # below, the place and the tag would not cover the whole hash
 _EPOCHS: Final = 64
 _ROW: Final = 8 + _EPOCHS
-_EPOCH, _LIVE, _SENT, _FACTOR, _HEAD, _LOST = range(6)
+# The words of a row, one a line: only so do they cost nothing when compiled.
+_EPOCH: Final = 0
+_LIVE: Final = 1
+_SENT: Final = 2
+_FACTOR: Final = 3
+_HEAD: Final = 4
+_LOST: Final = 5
 _COUNTS: Final = 8
 _WORD: Final = 8
 _LOW: Final = 0xFFFF
-_ALL_BITS: Final = (1 << 64) - 1
-_SALT: Final = 0xC2B2AE3D27D4EB4F
-_HOME_SALT: Final = 0xD6E8FEB86659FD93
+_ALL_BITS: Final = (1 << PREFIX_HASH_BITS) - 1
+_SALT: Final = 0xC2B2AE3D27D4EB4F & _ALL_BITS
+_HOME_SALT: Final = 0xD6E8FEB86659FD93 & _ALL_BITS
 _UNIT: Final = 1024  # learned factors are whole numbers of this
 _LOSSES: Final = 3  # prompts in a row of which nothing was left before a replica counts as restarted
 

@@ -15,25 +15,14 @@ from steelyard.cluster.membership import Membership, ReplicaState
 from steelyard.model.chance import Rng
 from steelyard.model.errors import NoEligibleReplica
 from steelyard.model.fleet import Eligible
+from steelyard.model.pick import Pick
 from steelyard.model.request import Request
-from steelyard.model.routing_policy import Pick, RoutingPolicy
+from steelyard.model.routing_policy import RoutingPolicy
 from steelyard.policies.failure.outlier import OutlierDetector
 from steelyard.policies.failure.slow_start import slow_start_share
 
 _SERVING: Final = (ReplicaState.STARTING, ReplicaState.HEALTHY)
-MAX_KEPT_SETS: Final = 1024  # model names come from clients: what is kept of them has a bound
-
-
-@dataclass(kw_only=True)
-class RoutedPool:
-    """A pool as the router sees it."""
-
-    name: str
-    policy: RoutingPolicy
-    outliers: OutlierDetector
-    panic_fraction: float = 0.5
-    slow_start_s: float = 0.0
-    returned_s: dict[int, float] = field(default_factory=dict)
+MAX_KEPT_SETS: Final = 1024  # a pool: model names come from clients: what is kept of them has a bound
 
 
 @dataclass
@@ -46,6 +35,19 @@ class _Candidates:
     expires_s: float
 
 
+@dataclass(kw_only=True)
+class RoutedPool:
+    """A pool as the router sees it."""
+
+    name: str
+    policy: RoutingPolicy
+    outliers: OutlierDetector
+    panic_fraction: float = 0.5
+    slow_start_s: float = 0.0
+    returned_s: dict[int, float] = field(default_factory=dict)
+    candidates: dict[str, _Candidates] = field(default_factory=dict)  # by model
+
+
 class Router:
     """Routes requests over a membership, for any number of pools.
 
@@ -54,9 +56,9 @@ class Router:
 
     def __init__(self, membership: Membership, pools: list[RoutedPool], rng: Rng) -> None:
         self._membership = membership
+        self._fleet = membership.fleet  # one object for ever; only its columns change
         self._pools = {pool.name: pool for pool in pools}
         self._rng = rng
-        self._kept: dict[tuple[str, str], _Candidates] = {}
         self._version = -1
         self.troubled: set[int] = set()
         self._states: list[ReplicaState] = []
@@ -65,8 +67,8 @@ class Router:
         """Pick a replica. Raises NoEligibleReplica (404 when no replica knows the model, else 503)."""
         pool = self._pools[pool_name]
         # Set by set, not by a call: this line is passed by every request.
-        kept = self._kept.get((pool_name, request.model))
-        if kept is None or now_s >= kept.expires_s or self._version != self._membership.fleet.version:
+        kept = pool.candidates.get(request.model)
+        if kept is None or now_s >= kept.expires_s or self._version != self._fleet.version:
             kept = self._candidates(pool, request.model, now_s)
         eligible = kept.eligible
         if tried and eligible is not None:
@@ -79,7 +81,7 @@ class Router:
             raise error
         if pool.returned_s:
             eligible = self._slow_started(pool, eligible, now_s)
-        return pool.policy.pick(request, eligible, self._membership.fleet, now_s)
+        return pool.policy.pick(request, eligible, self._fleet, now_s)
 
     def has_other(self, pool_name: str, request: Request, tried: frozenset[int], now_s: float) -> bool:
         """Whether a replica that was not tried could take the request."""
@@ -110,7 +112,7 @@ class Router:
         self.troubled.discard(slot)
         pool = self._pool_of(slot)
         if pool is not None and pool.outliers.succeeded(slot):
-            self._kept.clear()
+            pool.candidates.clear()
 
     def report_failure(self, slot: int, now_s: float) -> None:
         """A request failed by a replica's fault."""
@@ -121,20 +123,20 @@ class Router:
         size = sum(replica is not None and replica.pool == pool.name for replica in self._membership.replicas)
         if pool.outliers.failed(slot, size, now_s):
             pool.returned_s[slot] = pool.outliers.ejected_until_s(slot)
-            self._kept.clear()
+            pool.candidates.clear()
 
     def _pool_of(self, slot: int) -> RoutedPool | None:
         replica = self._membership.replicas[slot]
         return self._pools.get(replica.pool) if replica is not None else None
 
     def _candidates(self, pool: RoutedPool, model: str, now_s: float) -> _Candidates:
-        if self._version != self._membership.fleet.version:
+        if self._version != self._fleet.version:
             self._take_in_changes(now_s)
-        kept = self._kept.get((pool.name, model))
+        kept = pool.candidates.get(model)
         if kept is None or now_s >= kept.expires_s:
-            if len(self._kept) >= MAX_KEPT_SETS:
-                self._kept.clear()
-            kept = self._kept[(pool.name, model)] = self._find(pool, model, now_s)
+            if len(pool.candidates) >= MAX_KEPT_SETS:
+                pool.candidates.clear()
+            kept = pool.candidates[model] = self._find(pool, model, now_s)
         return kept
 
     def _take_in_changes(self, now_s: float) -> None:
@@ -149,7 +151,8 @@ class Router:
                 pool.returned_s[slot] = now_s
         self._states = list(membership.states)
         self._version = membership.fleet.version
-        self._kept.clear()
+        for each in self._pools.values():
+            each.candidates.clear()
 
     def _find(self, pool: RoutedPool, model: str, now_s: float) -> _Candidates:  # state machine
         usable: list[int] = []

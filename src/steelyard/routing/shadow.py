@@ -11,8 +11,9 @@ pick.
 from dataclasses import dataclass, field
 
 from steelyard.model.fleet import Eligible, Fleet
+from steelyard.model.pick import Pick
 from steelyard.model.request import Request
-from steelyard.model.routing_policy import LearningPolicy, Pick, RoutingPolicy
+from steelyard.model.routing_policy import LearningPolicy, RoutingPolicy
 
 MAX_FAILURES = 10
 MAX_PAIRS = 64  # of reasons; a policy has few, but an outsider's might make them up

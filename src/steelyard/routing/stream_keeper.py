@@ -52,7 +52,9 @@ class StreamKeeper:
         """Take payload from the engine; return what the client gets now. Raises StreamBroken."""
         start = self._start
         if start and payload.startswith(start) and payload.endswith(self._end):
-            text = payload[len(start) : -len(self._end)]
+            # Where start and end overlap there is no text, and no event either.
+            end = len(payload) - len(self._end)
+            text = payload[len(start) : end] if end > len(start) else b""
             if text and not text.translate(None, PLAIN_TEXT) and not self._splitter.pending:
                 self.so_far.text_pieces.append(text.decode("ascii"))
                 self.so_far.tokens += 1

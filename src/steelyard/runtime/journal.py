@@ -24,7 +24,7 @@ from pathlib import Path
 import msgspec
 
 from steelyard.model.errors import SteelyardError
-from steelyard.model.job_record import JobRecord, NodeRecord, TaskRecord, Transition
+from steelyard.model.job_record import JobRecord, KeptKey, NodeRecord, TaskRecord, Transition
 from steelyard.model.job_specification import JobSpecification
 from steelyard.runtime.process_identity import ProcessIdentity, identify
 from steelyard.scheduling.controller_state import Changes, ControllerState
@@ -36,6 +36,7 @@ create table if not exists records (kind text, name text, value blob, primary ke
 create table if not exists timeline (
     number integer primary key, wall_s real, at_s real, job_id text, task_id text,
     before text, after text, reason text, node_id text, epoch integer);
+create table if not exists kept_keys (key text primary key, value blob) without rowid;
 create index if not exists timeline_of_job on timeline (job_id, number);
 """
 FORMAT = 1
@@ -43,6 +44,8 @@ _ENCODER = msgspec.json.Encoder()
 _JOB = msgspec.json.Decoder(JobRecord)
 _TASK = msgspec.json.Decoder(TaskRecord)
 _NODE = msgspec.json.Decoder(NodeRecord)
+_KEY = msgspec.json.Decoder(KeptKey)
+GIVEN_BACK_PAGES = 2_000  # at once, of 4 KiB each
 _NO_SPECIFICATION = JobSpecification(command=("-",))
 
 
@@ -77,6 +80,8 @@ class Journal:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._database = sqlite3.connect(path, isolation_level=None, timeout=5.0)
+            # Before anything is written: what is forgotten gives its room back to the file system.
+            self._database.execute("pragma auto_vacuum = incremental")
             self._database.execute("pragma journal_mode = wal")
             self._database.execute("pragma synchronous = full")
             self._database.executescript(SCHEMA)
@@ -138,7 +143,9 @@ class Journal:
         tasks = [_TASK.decode(value) for (value,) in self._records("task")]
         tasks.sort(key=lambda task: (int(task.job_id), task.index))
         nodes = [_NODE.decode(value) for (value,) in self._records("node")]
-        return ControllerState.of(jobs, tasks, nodes)
+        keys = [_KEY.decode(value) for (value,) in self._database.execute("select value from kept_keys")]
+        keys.sort(key=lambda key: (key.until_s, key.key))
+        return ControllerState.of(jobs, tasks, nodes, keys, int(self._meta("next_job", 1)))
 
     def _records(self, kind: str) -> Iterator[tuple[bytes]]:
         return self._database.execute("select value from records where kind = ? order by name", (kind,))
@@ -149,6 +156,11 @@ class Journal:
             self._put_meta("now_s", now_s)
             for change in changes:
                 self._write(change, wall_s)
+                self._forget(change)
+        if any(change.forgotten_jobs for change in changes):
+            with contextlib.suppress(sqlite3.Error):  # it is recorded; the room is given back another time
+                # As a script: `execute` steps a statement without rows once, which gives back one page.
+                self._database.executescript(f"pragma incremental_vacuum({GIVEN_BACK_PAGES})")
 
     def _write(self, change: Changes, wall_s: float) -> None:
         put = "insert or replace into records values (?, ?, ?)"
@@ -173,6 +185,24 @@ class Journal:
             ],
         )  # fmt: skip
 
+    def _forget(self, change: Changes) -> None:
+        for job_id in change.forgotten_jobs:
+            self._put_meta("next_job", max(int(self._meta("next_job", 1)), int(job_id) + 1))
+            # "17/" is the first name after all that begin with "17.".
+            self._database.execute(
+                "delete from records where kind = 'task' and name >= ? and name < ?",
+                (f"{job_id}.", f"{job_id}/"),
+            )
+            self._database.execute("delete from records where kind = 'job' and name = ?", (job_id,))
+            self._database.execute("delete from specifications where job_id = ?", (job_id,))
+            self._database.execute("delete from timeline where job_id = ?", (job_id,))
+        for name, key in change.kept_keys.items():
+            if key is None:
+                self._database.execute("delete from kept_keys where key = ?", (name,))
+            else:
+                values = (name, _ENCODER.encode(key))
+                self._database.execute("insert or replace into kept_keys values (?, ?)", values)
+
     @contextlib.contextmanager
     def _transaction(self, term: int | None) -> Iterator[None]:
         try:
@@ -194,11 +224,15 @@ class Journal:
 
     def timeline(self, job_id: str, limit: int = 10_000) -> list[tuple[float, Transition]]:
         """A job's changes in order, each with the wall time at which it was recorded; the last `limit`."""
-        rows = self._database.execute(
-            "select * from (select * from timeline where job_id = ? order by number desc limit ?) "
-            "order by number",
-            (job_id, limit),
-        )
+        return self._transitions("where job_id = ? order by number desc limit ?", (job_id, limit))
+
+    def recent(self, limit: int) -> list[tuple[float, Transition]]:
+        """The same of all jobs: the last `limit` changes, oldest first."""
+        return self._transitions("order by number desc limit ?", (limit,))
+
+    def _transitions(self, which: str, values: tuple[str | int, ...]) -> list[tuple[float, Transition]]:
+        # `which` is one of the two above, never a caller's words.
+        rows = self._database.execute(f"select * from timeline {which}", values).fetchall()
         return [
             (
                 wall_s,
@@ -207,7 +241,7 @@ class Journal:
                     node_id=node_id, epoch=epoch, at_s=at_s,
                 ),
             )
-            for _, wall_s, at_s, job, task_id, before, after, reason, node_id, epoch in rows
+            for _, wall_s, at_s, job, task_id, before, after, reason, node_id, epoch in reversed(rows)
         ]  # fmt: skip
 
     def close(self) -> None:

@@ -15,10 +15,11 @@ read and written whole.
 
 import mmap
 import os
+from typing import Final
 
 from steelyard.runtime.questions import QuestionBoard, board_bytes
 
-MAX_SLOTS = 1024
+MAX_SLOTS: Final = 1024
 MAX_ROWS = 129  # two for each of 64 workers, and one
 LEDGER_COLUMNS = 3
 COUNTERS = 8192

@@ -4,6 +4,8 @@ A worker has no port of its own and shares one with its siblings, so nobody coul
 HTTP. The supervisor writes a question under a new number; each worker meets it when it sweeps, and
 writes its answer into its own place, its number last. One question at a time. Nothing is locked: a
 question has one writer, an answer has one writer, and a number says when either is whole.
+
+That each worker comes by is seen, too: it counts its visits, and how often it was late.
 """
 
 QUESTION_BYTES = 1024
@@ -12,6 +14,7 @@ ANSWER_BYTES = 64 * 1024
 _WORD = 8
 _HEAD_WORDS = 2  # number, length
 _HEAD_BYTES = _HEAD_WORDS * _WORD
+_PULSE_WORDS = 2  # visits, late ones
 
 
 class QuestionBoard:
@@ -22,6 +25,8 @@ class QuestionBoard:
             raise ValueError(f"a board of {rows} rows needs {board_bytes(rows)} bytes, not {len(memory)}")
         self.rows = rows
         self._bytes = memory
+        pulses_at = self._answer_at(rows)
+        self._pulses = memory[pulses_at : pulses_at + rows * _PULSE_WORDS * _WORD].cast("q")
 
     # --- the supervisor's side -----------------------------------------------------------------
 
@@ -43,7 +48,22 @@ class QuestionBoard:
             return None
         return bytes(self._bytes[start + _HEAD_BYTES : start + _HEAD_BYTES + head[1]])
 
+    def beats(self, worker: int) -> int:
+        """How often a worker has come by."""
+        return self._pulses[worker * _PULSE_WORDS]
+
+    def late_beats(self) -> int:
+        """How often any worker was late, from the first one on."""
+        return sum(self._pulses[worker * _PULSE_WORDS + 1] for worker in range(self.rows))
+
     # --- a worker's side -----------------------------------------------------------------------
+
+    def beat(self, worker: int, *, late: bool) -> None:
+        """A worker comes by."""
+        at = worker * _PULSE_WORDS
+        self._pulses[at] += 1
+        if late:
+            self._pulses[at + 1] += 1
 
     def open_question(self, worker: int) -> tuple[int, bytes] | None:
         """(number, question) when there is one that this worker has not answered."""
@@ -72,4 +92,4 @@ class QuestionBoard:
 
 def board_bytes(rows: int) -> int:
     """The size of a board."""
-    return _HEAD_BYTES + QUESTION_BYTES + rows * (_HEAD_BYTES + ANSWER_BYTES)
+    return _HEAD_BYTES + QUESTION_BYTES + rows * (_HEAD_BYTES + ANSWER_BYTES + _PULSE_WORDS * _WORD)

@@ -58,17 +58,20 @@ class SharedLedger(Ledger):
 
     def refresh(self, now_s: float) -> None:
         """Sum all rows into the fleet's columns, if the last time is long enough ago."""
-        if self._rows_sequence != self._page.rows_sequence:
-            self._look_for_others()
-        if not self._others or now_s < self._next_refresh_s:
+        if now_s < self._next_refresh_s:
             return
         self._next_refresh_s = now_s + REFRESH_S
+        if self._rows_sequence != self._page.rows_sequence:
+            self._look_for_others()
+        if not self._others:
+            return
         self.publish()
         fleet, slots = self.fleet, len(self.fleet)
         for column, values in enumerate((fleet.requests, fleet.queued_prompt_tokens, fleet.output_tokens)):
             start = column * MAX_SLOTS
             rows = [row[start : start + slots].tolist() for row in (self._row, *self._others)]
             values[:] = map(sum, zip(*rows, strict=True))
+        fleet.order = None
 
     def _look_for_others(self) -> None:
         """Who writes rows beside us; from then on or until then, our own counts are kept apart."""
@@ -80,6 +83,7 @@ class SharedLedger(Ledger):
         elif not self._others and self._own is not None:
             own, slots = self._own.fleet, len(fleet)
             fleet.requests[:] = own.requests[:slots]
+            fleet.order = None
             fleet.queued_prompt_tokens[:] = own.queued_prompt_tokens[:slots]
             fleet.output_tokens[:] = own.output_tokens[:slots]
             self._own = None

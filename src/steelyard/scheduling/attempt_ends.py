@@ -18,6 +18,11 @@ def after_end(turn: Turn, task: TaskRecord, event: AttemptEnded) -> None:
     elif event.exit_code == 0 and not event.asked_to_stop and not _was_to_leave(turn, task, event):
         turn.release(task, TaskState.DONE, "finished", exit_code=0)
         _after_final(turn, task)
+    elif event.timed_out and task.intent not in (Intent.CANCEL, Intent.FAIL):
+        limit_s = turn.state.jobs[task.job_id].specification.time_limit_s
+        why = f"its time limit of {limit_s:g} s is over, which means: do not retry"
+        turn.release(task, TaskState.FAILED, why, exit_code=event.exit_code)
+        _after_final(turn, task)
     elif _was_to_leave(turn, task, event):
         _after_leaving(turn, task, event.exit_code)
     elif event.exit_code == CONTINUE_EXIT_CODE:
@@ -72,6 +77,9 @@ def _after_leaving(turn: Turn, task: TaskRecord, exit_code: int | None) -> None:
         else:
             turn.release(task, TaskState.QUEUED, f"left {task.node_id}: {task.reason}")
         return
+    if task.intent is Intent.REQUEUE:
+        turn.release_to_queue(task, task.reason, exit_code)
+        return
     turn.release(task, AFTER_LEAVING[task.intent], task.reason, exit_code=exit_code)
     if turn.state.tasks[task.task_id].is_final:
         _after_final(turn, task)
@@ -125,7 +133,7 @@ def _fail_or_retry(turn: Turn, task: TaskRecord, how: str, exit_code: int | None
             exit_code=exit_code,
             not_before_s=turn.now_s + delay_s,
         )
-        stop_gang(turn, task, Intent.REQUEUE, f"its gang starts again: {task.task_id} failed ({how})")
+        _restart_gang(turn, task, f"its gang starts again: {task.task_id} failed ({how})")
         return
     turn.release(task, TaskState.FAILED, why, failures=failures, exit_code=exit_code)
     _after_final(turn, task)
@@ -134,7 +142,20 @@ def _fail_or_retry(turn: Turn, task: TaskRecord, how: str, exit_code: int | None
 def _restart(turn: Turn, task: TaskRecord, reason: str) -> None:
     """Queue it again at once, with its whole gang."""
     turn.release(task, TaskState.QUEUED, reason)
-    stop_gang(turn, task, Intent.REQUEUE, f"its gang starts again: {reason}")
+    _restart_gang(turn, task, f"its gang starts again: {reason}")
+
+
+def _restart_gang(turn: Turn, task: TaskRecord, reason: str) -> None:
+    """The others leave, too. They keep their places, as long as their job says so, for it to come back to.
+
+    The failed task does not: what is wrong may be its node.
+    """
+    stop_gang(turn, task, Intent.REQUEUE, reason)
+    keep_s = turn.state.jobs[task.job_id].specification.keep_claim_s
+    if keep_s and _is_gang_member(turn, task):
+        for member in turn.state.tasks_of(task.job_id):
+            if member.task_id != task.task_id and not member.is_reduce:
+                turn.keep_claim(member, turn.now_s + keep_s)
 
 
 def _is_gang_member(turn: Turn, task: TaskRecord) -> bool:

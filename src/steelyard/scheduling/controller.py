@@ -7,7 +7,8 @@ the tests with injected faults all drive this one object.
 What holds after every step, and what `check_invariants` in the tests asks for:
 - a task has one attempt at a time, and its epoch rises with each: a late or repeated message about an
   older attempt changes nothing, and what still runs under an old epoch is told to stop;
-- a task that holds a place has a seat, and no other has one;
+- a task that holds a place has a seat, and no other has one; survivors of a failed gang that wait may keep
+  their claim on a place for a while (`kept`), of which the planner knows;
 - a final task never changes again, but for members of a gang that must start anew as a whole;
 - a gang is placed whole, and when one member fails or is lost all of it leaves.
 
@@ -26,7 +27,9 @@ from steelyard.model.controller_event import (
     AttemptRefused,
     AttemptStarted,
     CancelOrdered,
+    ClaimsReleased,
     Event,
+    Forgotten,
     MoveOrdered,
     NodeCordoned,
     NodeLost,
@@ -41,13 +44,18 @@ from steelyard.model.controller_event import (
     TimePassed,
 )
 from steelyard.model.errors import BadRequest
-from steelyard.model.job_record import Intent, JobRecord, TaskRecord, TaskState
+from steelyard.model.job_record import Intent, JobRecord, KeptKey, TaskRecord, TaskState
 from steelyard.scheduling.attempt_ends import after_end, after_loss, after_refusal, fail_dependents, stop_gang
 from steelyard.scheduling.controller_state import Changes, ControllerState
 from steelyard.scheduling.task_changes import Turn
 
 UNCONFIRMED = (TaskState.PLACING, TaskState.STOPPING, TaskState.MOVING)
 REPEAT_ORDER_S = 5.0  # an order nobody confirmed is given again: sooner would flood a slow node
+
+
+# The planner lets kept places go one gang at a time, so that another can use them; it does not look at a gang
+# of which a member backs off or is paused.
+PLANNER_PATIENCE_S = 5.0
 
 
 def step(state: ControllerState, event: Event, now_s: float) -> Changes:
@@ -67,6 +75,8 @@ def _take_in(turn: Turn, event: Event) -> None:  # state machine
             _move_ordered(turn, event)
         case Preempted():
             _preempted(turn, event)
+        case ClaimsReleased():
+            _claims_released(turn, event)
         case AttemptStarted():
             _attempt_started(turn, event)
         case AttemptRefused():
@@ -89,6 +99,8 @@ def _take_in(turn: Turn, event: Event) -> None:  # state machine
             _pause_ordered(turn, event)
         case ResumeOrdered():
             _resume_ordered(turn, event)
+        case Forgotten():
+            _forgotten(turn, event)
         case TimePassed():
             _time_passed(turn, event)
         case Recovered():
@@ -165,6 +177,7 @@ def _move_ordered(turn: Turn, event: MoveOrdered) -> None:
     if target is not None and not turn.state.takes_tasks(target.node_id):
         raise BadRequest(f"node {target.node_id!r} takes no tasks now: choose another", http_status=409)
     if task.state is TaskState.QUEUED:
+        task = turn.give_back(task, event.reason)
         turn.change(task, preferred_node_id=target.node_id if target else "", reason=event.reason)
         return
     if task.state not in (TaskState.RUNNING, TaskState.PLACING):
@@ -185,6 +198,21 @@ def _preempted(turn: Turn, event: Preempted) -> None:
         if task is not None and task.state in (TaskState.RUNNING, TaskState.PLACING):
             turn.leave(task, Intent.REQUEUE, event.reason)
             stop_gang(turn, task, Intent.REQUEUE, event.reason)
+
+
+def _claims_released(turn: Turn, event: ClaimsReleased) -> None:
+    if event.job_id in turn.state.jobs:
+        for task in turn.state.tasks_of(event.job_id):
+            if task.kept is not None:
+                turn.give_back(task, f"gives its place on {task.kept.node_id} back: {event.reason}")
+
+
+def _give_back_on(turn: Turn, node_id: str, reason: str) -> None:
+    """No place is kept on a node that takes no tasks."""
+    for task_id in [*turn.state.keeping]:
+        task = turn.state.tasks[task_id]
+        if task.kept is not None and task.kept.node_id == node_id:
+            turn.give_back(task, reason)
 
 
 def _attempt_started(turn: Turn, event: AttemptStarted) -> None:
@@ -240,6 +268,7 @@ def _node_lost(turn: Turn, event: NodeLost) -> None:
         if task.holds_a_place and task.node_id == event.node_id:
             turn.changes.actions.append(Acknowledge(task_id=task_id, epoch=task.epoch))
             after_loss(turn, task, f"node {event.node_id} was lost: {event.reason}")
+    _give_back_on(turn, event.node_id, f"node {event.node_id}, on which its place was kept, was lost")
 
 
 def _node_returned(turn: Turn, event: NodeReturned) -> None:
@@ -250,6 +279,7 @@ def _node_returned(turn: Turn, event: NodeReturned) -> None:
 
 def _node_cordoned(turn: Turn, event: NodeCordoned) -> None:
     turn.cordon(event.node_id, event.reason)
+    _give_back_on(turn, event.node_id, f"node {event.node_id}, on which its place was kept, is drained")
     if event.drain:
         for task_id in [*turn.state.on_node.get(event.node_id, ())]:
             task = turn.state.tasks[task_id]
@@ -288,12 +318,34 @@ def _resume_ordered(turn: Turn, event: ResumeOrdered) -> None:
             turn.change(task, intent=Intent.REQUEUE, reason="resumed by a person while it was stopping")
 
 
+def _forgotten(turn: Turn, event: Forgotten) -> None:
+    state, changes = turn.state, turn.changes
+    for key in event.keys:
+        if key in state.kept_keys:
+            state.drop_key(key)
+            changes.kept_keys[key] = None
+    for job_id in event.job_ids:
+        if not state.may_forget(job_id):
+            continue
+        job = state.jobs[job_id]
+        state.forget(job_id)
+        changes.forgotten_jobs[job_id] = None
+        if job.key:
+            kept = KeptKey(key=job.key, job_id=job_id, until_s=job.submitted_s + event.keep_keys_s)
+            state.put_key(kept)
+            changes.kept_keys[job.key] = kept
+
+
 def _time_passed(turn: Turn, event: TimePassed) -> None:
     state = turn.state
     for task_id in [*state.by_state[TaskState.BACKING_OFF]]:
         task = state.tasks[task_id]
         if task.not_before_s <= turn.now_s:
             turn.change(task, state=TaskState.QUEUED, reason="waited long enough after its failure")
+    for task_id in [*state.keeping]:
+        task = state.tasks[task_id]
+        if task.kept is not None and turn.now_s >= task.kept_until_s + PLANNER_PATIENCE_S:
+            turn.give_back(task, f"kept its place on {task.kept.node_id} for long enough")
     for waiting in UNCONFIRMED:
         for task_id in state.by_state[waiting]:
             task = state.tasks[task_id]

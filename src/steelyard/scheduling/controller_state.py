@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from steelyard.model.controller_event import Action
 from steelyard.model.errors import BadRequest
-from steelyard.model.job_record import JobRecord, NodeRecord, TaskRecord, TaskState, Transition
+from steelyard.model.job_record import JobRecord, KeptKey, NodeRecord, TaskRecord, TaskState, Transition
 
 
 @dataclass(slots=True)
@@ -22,12 +22,14 @@ class Changes:
     transitions: list[Transition] = field(default_factory=list)
     actions: list[Action] = field(default_factory=list)
     new_jobs: dict[str, None] = field(default_factory=dict)
+    forgotten_jobs: dict[str, None] = field(default_factory=dict)
+    kept_keys: dict[str, KeptKey | None] = field(default_factory=dict)
     job_id: str = ""
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to record."""
-        return not (self.tasks or self.jobs or self.nodes)
+        return not (self.tasks or self.jobs or self.nodes or self.forgotten_jobs or self.kept_keys)
 
 
 class ControllerState:
@@ -44,19 +46,32 @@ class ControllerState:
         self.on_node: dict[str, dict[str, None]] = {}
         self.dependents: dict[str, dict[str, None]] = {}
         self.open_tasks: dict[str, int] = {}
+        self.keeping: dict[str, None] = {}
+        self.finished_s: dict[str, float] = {}  # job → its last change, the longest ended first
+        self.finished_tasks = 0
+        self.kept_keys: dict[str, KeptKey] = {}
 
     @classmethod
     def of(
-        cls, jobs: Iterable[JobRecord], tasks: Iterable[TaskRecord], nodes: Iterable[NodeRecord]
+        cls,
+        jobs: Iterable[JobRecord],
+        tasks: Iterable[TaskRecord],
+        nodes: Iterable[NodeRecord],
+        keys: Iterable[KeptKey] = (),
+        next_job: int = 1,
     ) -> "ControllerState":
-        """From what a journal holds."""
+        """From what a journal holds. next_job: no less than one above every job that there ever was."""
         state = cls()
+        state.next_job = next_job
+        for key in keys:
+            state.put_key(key)
         for job in jobs:
             state.put_job(job)
         for task in tasks:
             state.put_task(task)
         for node in nodes:
             state.nodes[node.node_id] = node
+        state.finished_s = dict(sorted(state.finished_s.items(), key=lambda each: (each[1], int(each[0]))))
         return state
 
     def put_job(self, job: JobRecord) -> None:
@@ -79,11 +94,54 @@ class ControllerState:
             if before.holds_a_place and before.seat is not None:
                 self.on_node[before.seat.node_id].pop(task.task_id, None)
             self.open_tasks[task.job_id] -= not before.is_final
+            if before.kept is not None:
+                del self.keeping[task.task_id]
+        if task.kept is not None:
+            self.keeping[task.task_id] = None
         self.tasks[task.task_id] = task
         self.by_state[task.state][task.task_id] = None
         if task.holds_a_place and task.seat is not None:
             self.on_node.setdefault(task.seat.node_id, {})[task.task_id] = None
         self.open_tasks[task.job_id] += not task.is_final
+        self._note_end(task)
+
+    def _note_end(self, task: TaskRecord) -> None:
+        """Keep jobs that have ended in the order of their ends; a gang's may begin again."""
+        tasks = self.jobs[task.job_id].specification.all_tasks
+        if self.finished_s.pop(task.job_id, None) is not None:
+            self.finished_tasks -= tasks
+        if not self.open_tasks[task.job_id]:
+            self.finished_s[task.job_id] = task.since_s
+            self.finished_tasks += tasks
+
+    def put_key(self, key: KeptKey) -> None:
+        """Take in a key whose job is forgotten."""
+        self.kept_keys[key.key] = key
+        self.job_of_key[key.key] = key.job_id
+
+    def drop_key(self, key: str) -> None:
+        """The promise of a key whose job is forgotten is over."""
+        if self.kept_keys.pop(key, None) is not None:
+            del self.job_of_key[key]
+
+    def forget(self, job_id: str) -> None:
+        """Remove a job and its tasks. Its key stays where it was: see `put_key` and `drop_key`."""
+        job = self.jobs.pop(job_id)
+        for task_id in job.task_ids():
+            task = self.tasks.pop(task_id)
+            del self.by_state[task.state][task_id]
+        for other in job.specification.after:
+            if other in self.dependents:
+                self.dependents[other].pop(job_id, None)
+        self.dependents.pop(job_id, None)
+        if self.finished_s.pop(job_id, None) is not None:
+            self.finished_tasks -= job.specification.all_tasks
+        del self.open_tasks[job_id]
+
+    def may_forget(self, job_id: str) -> bool:
+        """Whether a job has ended and no job that goes on waits for it, or for how it ended."""
+        waiting = self.dependents.get(job_id, ())
+        return job_id in self.finished_s and not any(self.open_tasks[each] for each in waiting)
 
     def tasks_of(self, job_id: str) -> list[TaskRecord]:
         """A job's tasks in order, the reduce step last."""
@@ -111,7 +169,9 @@ class ControllerState:
         """A job by name. Raises BadRequest."""
         job = self.jobs.get(job_id)
         if job is None:
-            raise BadRequest(f"there is no job {job_id!r}: `steelyard jobs` lists them", http_status=404)
+            was = job_id.isdecimal() and 0 < int(job_id) < self.next_job
+            why = "it ended long ago and is forgotten" if was else "`steelyard jobs` lists them"
+            raise BadRequest(f"there is no job {job_id!r}: {why}", http_status=404)
         return job
 
     def known_task(self, task_id: str) -> TaskRecord:

@@ -5,6 +5,7 @@ Cost: one trial, and a reservation.
 """
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from steelyard.cluster.node_table import NodeTable
 from steelyard.model.job import QueuedJob, RunningJob
@@ -44,7 +45,14 @@ def explain(
     reservation = reserve_head(
         job, list(running), search, lambda each: now_s + each.remaining_s(now_s, options.unknown_s)
     )
-    return too_little(job, found, table, behind, reservation.at_s if reservation else None)
+    wait = too_little(job, found, table, behind, reservation.at_s if reservation else None)
+    return replace(wait, sentence=wait.sentence + _kept(job, now_s)) if job.kept else wait
+
+
+def _kept(job: QueuedJob, now_s: float) -> str:
+    count, left_s = len(job.kept), max(0.0, job.kept_until_s - now_s)
+    places = "1 place is" if count == 1 else f"{count} places are"
+    return f"; {places} kept for it for another {left_s:.3g} s"
 
 
 def _next_in_line(job: QueuedJob, book: QuotaBook, behind: str, now_s: float) -> Wait:

@@ -65,7 +65,7 @@ class _Round:
         self.queue, self.running, self.table = queue, running, table
         self.options, self.now_s = options, now_s
         self.search = GangSearch(table, options.placement, now_s)
-        self.book = QuotaBook.of(options.quotas, running)
+        self.book = QuotaBook.of(options.quotas, running, self._keepers())
         self.memory = memory or RoundMemory()
         self.memory.refresh(table)
         self.starts: dict[str, Start] = {}
@@ -156,7 +156,7 @@ class _Round:
         Where no rest is found and the time for it is over, the last of them gives way, and the others are
         tried again.
         """
-        waiting = [job for job in self._ordered() if job.kept] if self._holding() else []
+        waiting = [job for job in self._ordered() if job.kept] if self._keepers() else []
         while waiting:
             refused: dict[str, GangRefusal] = {}
             for job in waiting:
@@ -173,14 +173,16 @@ class _Round:
                 return
             last = expired[-1]
             release(self.table, last.kept)
+            self.book.charge(last, -1)
             self.memory.forget()
             self.releases[last.job_id] = f"no place for the rest: {refused[last.job_id].refusal.sentence}"
             waiting.remove(last)
 
-    def _holding(self) -> bool:
+    def _keepers(self) -> Sequence[QueuedJob]:
+        """Gangs whose survivors hold places."""
         if isinstance(self.queue, JobQueue):
-            return bool(self.queue.holding)
-        return any(job.kept for job in self.queue)
+            return [*self.queue.holding.values()]
+        return [job for job in self.queue if job.kept]
 
     # --- one job ------------------------------------------------------------------------------------------
 
@@ -228,9 +230,9 @@ class _Round:
             if not self.reserved:
                 self.reservation = reserve_head(
                     self.head,
-                    [*self._running_now(), *self.started],
+                    [*self._running_now(), *self.started, *self._keeping_now()],
                     self.search,
-                    lambda each: self.now_s + self._left_s(each),
+                    self._ends_s,
                 )
             self.reserved = True
         return self.reservation
@@ -240,7 +242,8 @@ class _Round:
         return self.options.unknown_s if late_s is None else late_s
 
     def _start(self, job: QueuedJob, places: Mapping[str, Placement], after: tuple[str, ...] = ()) -> None:
-        self.book.charge(job)
+        if not job.kept:
+            self.book.charge(job)
         self.started.append(RunningJob(job=job, placements=places, started_s=self.now_s))
         self.starts[job.job_id] = Start(
             job_id=job.job_id,
@@ -307,8 +310,19 @@ class _Round:
 
     # --- what runs ----------------------------------------------------------------------------------------
 
-    def _left_s(self, running: RunningJob) -> float:
-        return running.remaining_s(self.now_s, self.options.unknown_s)
+    def _ends_s(self, each: RunningJob) -> float:
+        """When a job is expected to give back what it holds, be it places that it only keeps."""
+        if each.job.kept and each.job_id not in self.starts:
+            return each.job.kept_until_s
+        return self.now_s + each.remaining_s(self.now_s, self.options.unknown_s)
+
+    def _keeping_now(self) -> list[RunningJob]:
+        """Gangs that found no rest in this round, as if they ran on the places that they keep."""
+        return [
+            RunningJob(job=job, placements=job.kept, started_s=self.now_s)
+            for job in self._keepers()
+            if job.job_id not in self.starts and job.job_id not in self.releases
+        ]
 
     def _all_running(self) -> Sequence[RunningJob]:
         if self._listed is None:

@@ -7,24 +7,37 @@ Cost: one change touches one unit; a round is the planner's.
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import replace
 
 from steelyard.cluster.node_table import NodeTable
-from steelyard.model.controller_event import Event, MoveOrdered, Placed, Preempted
+from steelyard.model.controller_event import ClaimsReleased, Event, MoveOrdered, Placed, Preempted
 from steelyard.model.errors import BadRequest
 from steelyard.model.job import RunningJob
 from steelyard.model.job_record import Seat, TaskRecord, TaskState
 from steelyard.model.node import Node
+from steelyard.model.ordering_policy import AccountingOrdering, LearningOrdering
 from steelyard.model.placement_policy import Placement, Refusal
 from steelyard.policies.history import DurationHistory, NodeHistory
 from steelyard.scheduling.controller_state import ControllerState
 from steelyard.scheduling.explanation import explain
+from steelyard.scheduling.gangs import release
 from steelyard.scheduling.memory import RoundMemory
 from steelyard.scheduling.options import PlanOptions
 from steelyard.scheduling.plan import Plan, Start, Wait
 from steelyard.scheduling.planner import plan
 from steelyard.scheduling.queue import JobQueue
-from steelyard.scheduling.units import NODE_LABEL, TARGET_SUFFIX, claim_of, queued_unit, running_unit, unit_of
+from steelyard.scheduling.quotas import QuotaBook
+from steelyard.scheduling.units import (
+    NODE_LABEL,
+    TARGET_SUFFIX,
+    claim_of,
+    past_unit,
+    queued_unit,
+    running_unit,
+    tasks_of_unit,
+    unit_of,
+)
 
 
 class Planning:
@@ -35,14 +48,21 @@ class Planning:
         # It is learned anew from the records at each start, so it needs no store of its own.
         self.durations = DurationHistory()
         self.slowness = NodeHistory()
-        self.options = replace(options, slow_nodes=lambda job: self.slowness.slow_nodes(job.user, job.name))
+        # So is what an ordering learns: in its own copy, since a planner that starts anew learns it again.
+        self.options = replace(
+            options,
+            ordering=deepcopy(options.ordering),
+            slow_nodes=lambda job: self.slowness.slow_nodes(job.user, job.name),
+        )
         self.table = NodeTable()
-        self.queue = JobQueue(options.ordering)
+        self.queue = JobQueue(self.options.ordering)
         self.memory = RoundMemory()
         self.last = Plan()
         self._state = state
         self._running: dict[str, RunningJob] = {}
-        self.follow(sorted(state.tasks.values(), key=lambda task: task.since_s))
+        past = sorted(state.tasks.values(), key=lambda task: task.since_s)
+        self._account_past(past)
+        self.follow(past)
 
     # --- what changed -------------------------------------------------------------------------------------
 
@@ -68,6 +88,29 @@ class Planning:
         held = self.table.reservations.get(task.task_id)
         if held is not None:
             self.slowness.observe(wanted.user, wanted.name, held.node_id, task.ran_s)
+        ordering = self.options.ordering
+        if isinstance(ordering, LearningOrdering):
+            members = tasks_of_unit(self._state, unit_of(self._state, task))
+            whole = past_unit(self._state, members, self.table, self.durations)
+            ordering.observe_end(whole, task.ran_s, task.since_s)
+
+    def _account(self, unit: str, before: RunningJob, now: RunningJob | None) -> None:
+        """Tell an ordering that keeps accounts what a unit held, once it holds it no more."""
+        ordering = self.options.ordering
+        goes_on = now is not None and now.started_s == before.started_s
+        if goes_on or not isinstance(ordering, AccountingOrdering):
+            return
+        until_s = max(task.since_s for task in tasks_of_unit(self._state, unit))
+        ordering.observe_use(before.job, max(0.0, until_s - before.started_s), until_s)
+
+    def _account_past(self, tasks: Iterable[TaskRecord]) -> None:
+        """The same, of all that ran before this planner began; each task for itself."""
+        ordering = self.options.ordering
+        if isinstance(ordering, AccountingOrdering):
+            for task in tasks:
+                if task.ran_s:
+                    alone = past_unit(self._state, [task], self.table, self.durations)
+                    ordering.observe_use(alone, task.ran_s, task.since_s)
 
     def _neighbours(self, task: TaskRecord) -> Iterable[str]:
         """Units whose turn may have come by this change: of its own job, and of jobs that wait for it."""
@@ -86,18 +129,21 @@ class Planning:
         """Put a unit where it belongs: into the queue, among what runs, or nowhere."""
         if unit in self.queue:
             self.queue.remove(unit)
-        self._running.pop(unit, None)
+        before = self._running.pop(unit, None)
         queued = queued_unit(self._state, unit, self.table, self.durations)
+        running = None
         if queued is not None:
             self.queue.add(queued)
-            return
-        running = running_unit(self._state, unit, self.table, self.durations)
+        else:
+            running = running_unit(self._state, unit, self.table, self.durations)
         if running is not None:
             self._running[unit] = running
+        if before is not None:
+            self._account(unit, before, running)
 
     def _reserve(self, task: TaskRecord) -> None:
         """Hold exactly the seats that the task has."""
-        seats = {task.task_id: task.seat, task.task_id + TARGET_SUFFIX: task.target}
+        seats = {task.task_id: task.seat or task.kept, task.task_id + TARGET_SUFFIX: task.target}
         missing: dict[str, Seat] = {}
         # Give back before taking: a task that moved in takes what was held for it as its target.
         for name, seat in seats.items():
@@ -159,6 +205,9 @@ class Planning:
             return []
         self.last = plan(self.queue, self._running.values(), self.table, self.options, now_s, self.memory)
         events: list[Event] = [
+            ClaimsReleased(job_id=unit, reason=reason) for unit, reason in self.last.releases.items()
+        ]
+        events += [
             Preempted(task_ids=tuple(self._running[each.job_id].placements), reason=each.reason)
             for each in self.last.preemptions
             if each.job_id in self._running
@@ -178,13 +227,17 @@ class Planning:
         Not only those with `after`: a later start may sit in what the victims of an earlier one leave.
         """
         mark = self.table.begin_trial()
+        for unit in self.last.releases:
+            release(self.table, self.queue.jobs[unit].kept)
         fitting = []
         for start in starts:
-            claims = {claim.task_id: claim for claim in self.queue.jobs[start.job_id].claims}
+            job = self.queue.jobs[start.job_id]
+            claims, kept = {claim.task_id: claim for claim in job.claims}, job.kept
             before = self.table.begin_trial()
             try:
                 for name, place in start.placements.items():
-                    self.table.reserve(place, claims[name])
+                    if name not in kept:
+                        self.table.reserve(place, claims[name])
             except ValueError:
                 self.table.roll_back(before)
             else:
@@ -211,6 +264,18 @@ class Planning:
         if isinstance(found, Refusal):
             raise BadRequest(f"task {task.task_id} cannot go to {node_id}: {found.sentence}", http_status=409)
         return Seat(found.node_id, found.devices)
+
+    def held_by_tenant(self) -> Mapping[str, Mapping[str, float]]:
+        """What tenants with a quota hold of what is counted, kept places included."""
+        keepers = self.queue.holding.values()
+        return QuotaBook.of(self.options.quotas, self._running.values(), keepers).held
+
+    def last_wait_of(self, task: TaskRecord) -> Wait | None:
+        """Why a queued task waits, as the last round saw it; None when it did not look."""
+        blocked = self._state.what_blocks(task)
+        if blocked:
+            return Wait(reason="dependency", sentence=blocked)
+        return self.last.waits.get(unit_of(self._state, task))
 
     def wait_of(self, task: TaskRecord, now_s: float) -> Wait | None:
         """Why a queued task waits, looked at now; None for one that does not."""

@@ -43,12 +43,19 @@ class QuotaBook:
     held: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, quotas: Mapping[str, Quota], running: Iterable[RunningJob]) -> "QuotaBook":
-        """From the running jobs; looks at none when there are no quotas."""
+    def of(
+        cls, quotas: Mapping[str, Quota], running: Iterable[RunningJob], keepers: Iterable[QueuedJob] = ()
+    ) -> "QuotaBook":
+        """From the running jobs; looks at none when there are no quotas.
+
+        keepers: gangs whose survivors keep places: they count whole, as they did while they ran.
+        """
         book = cls(quotas)
         if quotas:
             for each in running:
                 book.charge(each.job)
+            for job in keepers:
+                book.charge(job)
         return book
 
     def charge(self, job: QueuedJob, sign: int = 1) -> None:

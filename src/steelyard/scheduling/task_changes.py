@@ -98,6 +98,8 @@ class Turn:
             started_s=None,
             exit_code=None,
             preferred_node_id="",
+            kept=None,
+            kept_until_s=0.0,
         )
         self.changes.actions.append(Start(task_id=after.task_id, epoch=after.epoch, seat=seat))
 
@@ -119,7 +121,8 @@ class Turn:
             if intent is Intent.REQUEUE and task.state is not TaskState.BACKING_OFF:
                 return
             if intent is not Intent.REQUEUE:
-                self.change(task, state=AFTER_LEAVING[intent], reason=reason, preferred_node_id="")
+                after = self.give_back(task, reason)
+                self.change(after, state=AFTER_LEAVING[intent], reason=reason, preferred_node_id="")
             return
         if task.state is TaskState.STOPPING and INTENT_RANK[intent] <= INTENT_RANK[task.intent]:
             return
@@ -129,6 +132,25 @@ class Turn:
         )
         if not asked_already:
             self.order_stop(after)
+
+    def keep_claim(self, task: TaskRecord, until_s: float) -> None:
+        """Let it keep its place, once it has left it, for the rest of its gang to be found."""
+        if task.state is TaskState.STOPPING:
+            self.put_task(replace(task, kept_until_s=until_s))
+
+    def give_back(self, task: TaskRecord, reason: str) -> TaskRecord:
+        """Claim no place any more; the task as it is then."""
+        if not task.kept_until_s:
+            return task
+        if task.kept is None:
+            return self.put_task(replace(task, kept_until_s=0.0))
+        return self.change(task, kept=None, kept_until_s=0.0, reason=reason)
+
+    def put_task(self, task: TaskRecord) -> TaskRecord:
+        """Replace a record without a word in the timeline."""
+        self.state.put_task(task)
+        self.changes.tasks[task.task_id] = task
+        return task
 
     def move(self, task: TaskRecord, target: Seat | None, reason: str) -> None:
         """Make a running task leave for another node."""
@@ -166,6 +188,22 @@ class Turn:
                 "intent": Intent.NONE,
                 "started_s": None,
                 "ran_s": task.ran_s + ran_s,
+                "kept": None,
+                "kept_until_s": 0.0,
                 **changes,
             },
+        )
+
+    def release_to_queue(self, task: TaskRecord, reason: str, exit_code: int | None) -> TaskRecord:
+        """The attempt of a survivor is over: it waits for the rest of its gang, with its place if it may."""
+        left_s = task.kept_until_s - self.now_s
+        if left_s <= 0 or not self.state.takes_tasks(task.node_id):
+            return self.release(task, TaskState.QUEUED, reason, exit_code=exit_code)
+        return self.release(
+            task,
+            TaskState.QUEUED,
+            f"{reason}; keeps its place on {task.node_id} for {left_s:.3g} s",
+            exit_code=exit_code,
+            kept=task.seat,
+            kept_until_s=task.kept_until_s,
         )

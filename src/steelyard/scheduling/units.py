@@ -73,7 +73,16 @@ def queued_unit(
     job = state.jobs[tasks[0].job_id]
     if job.specification.max_parallel and not _has_turn(state, job, tasks[0]):
         return None
-    return _as_queued(job, tasks, tuple(claim_of(state, task, table) for task in tasks), history)
+    claims = tuple(claim_of(state, task, table) for task in tasks)
+    return _as_queued(job, tasks, claims, history, table)
+
+
+def past_unit(
+    state: ControllerState, tasks: list[TaskRecord], table: NodeTable, history: DurationHistory
+) -> QueuedJob:
+    """Tasks of a unit as the orderings know them that learn from what ran, or keep accounts of it."""
+    claims = tuple(claim_of(state, task, table) for task in tasks)
+    return _as_queued(state.jobs[tasks[0].job_id], tasks, claims, history, table)
 
 
 def _has_turn(state: ControllerState, job: JobRecord, task: TaskRecord) -> bool:
@@ -88,13 +97,22 @@ def _has_turn(state: ControllerState, job: JobRecord, task: TaskRecord) -> bool:
 
 
 def _as_queued(
-    job: JobRecord, tasks: list[TaskRecord], claims: tuple[Claim, ...], history: DurationHistory
+    job: JobRecord,
+    tasks: list[TaskRecord],
+    claims: tuple[Claim, ...],
+    history: DurationHistory,
+    table: NodeTable,
 ) -> QueuedJob:
     wanted = job.specification
     width = wanted.demand.gpus or wanted.demand.cpu_cores
     ran_s = max(task.ran_s for task in tasks)
     # Work before a stop is kept by its checkpoint: it is expected to need only the rest.
     expected_s, late_s = _expected(wanted, ran_s, history)
+    kept = {
+        task.task_id: Placement(task.kept.node_id, task.kept.devices, 0.0, "its own place, which it kept")
+        for task in tasks
+        if task.kept is not None and task.task_id in table.reservations
+    }
     return QueuedJob(
         job_id=job.job_id if wanted.gang and not tasks[0].is_reduce else tasks[0].task_id,
         claims=claims,
@@ -112,6 +130,8 @@ def _as_queued(
         restart_cost_s=wanted.restart_cost_s,
         backup_node_id=tasks[0].preferred_node_id,
         attempt=max(task.epoch for task in tasks) + 1,
+        kept=kept,
+        kept_until_s=max(task.kept_until_s for task in tasks),
     )
 
 
@@ -141,7 +161,7 @@ def running_unit(
     leaving = any(task.state in (TaskState.STOPPING, TaskState.MOVING) for task in tasks)
     moved = [task.moved_s for task in tasks if task.moved_s is not None]
     return RunningJob(
-        job=_as_queued(state.jobs[tasks[0].job_id], tasks, claims, history),
+        job=_as_queued(state.jobs[tasks[0].job_id], tasks, claims, history, table),
         placements=held,
         started_s=min(task.started_s if task.started_s is not None else task.since_s for task in tasks),
         moved_s=max(moved, default=None),

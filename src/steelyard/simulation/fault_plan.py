@@ -10,6 +10,7 @@ class FaultPlan:
 
     loss, repetition, lateness: of each message; a late one takes up to `longest_delay_s`.
     disk_full, disk_lost: of each transaction.
+    keep_jobs_s: after which jobs that ended are forgotten.
     crash_every_s, node_death_every_s: mean times between; 0 for never.
     """
 
@@ -21,6 +22,7 @@ class FaultPlan:
     disk_lost: float
     crash_every_s: float
     node_death_every_s: float
+    keep_jobs_s: float
 
     @classmethod
     def draw(cls, rng: Random) -> "FaultPlan":
@@ -35,4 +37,5 @@ class FaultPlan:
             disk_lost=0.005 * storm * rng.choice((0, 1)),
             crash_every_s=rng.choice((0.0, 6.0, 20.0)) / max(storm, 0.1),
             node_death_every_s=rng.choice((0.0, 10.0, 30.0)) / max(storm, 0.1),
+            keep_jobs_s=rng.choice((1e9, 1e9, 2.0)),
         )

@@ -23,8 +23,9 @@ from steelyard.engines.skipping import Milestone, SkippingEngine
 from steelyard.model.chance import Rng
 from steelyard.model.errors import NoEligibleReplica
 from steelyard.model.fleet import Replica
-from steelyard.model.request import Request
-from steelyard.model.routing_policy import LearningPolicy, Pick, RoutingPolicy
+from steelyard.model.pick import Pick
+from steelyard.model.request import PREFIX_HASH_BITS, Request
+from steelyard.model.routing_policy import LearningPolicy, RoutingPolicy
 from steelyard.policies.failure.outlier import OutlierDetector
 from steelyard.routing.router import RoutedPool, Router
 from steelyard.simulation.answer import Answer
@@ -34,7 +35,10 @@ from steelyard.traces.request import TraceRequest
 
 POOL = "default"
 MODEL = "simulated"
-_MIX, _ALL_BITS = 0x9E3779B97F4A7C15, (1 << 64) - 1  # names of blocks are small numbers, hashes are not
+_MIX, _ALL_BITS = (
+    0x9E3779B97F4A7C15,
+    (1 << PREFIX_HASH_BITS) - 1,
+)  # names of blocks are small numbers, hashes are not
 
 
 @dataclass(slots=True)

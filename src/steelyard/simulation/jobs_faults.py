@@ -1,7 +1,8 @@
 """Runs of the simulated cluster and what must hold in each: `python -m steelyard.simulation.jobs_faults`.
 
 While it runs: no task runs twice at once, no attempt starts twice, epochs only rise, what holds a place
-has a seat and the planner reserves just that, no gang stays half placed. At the end, once faults cease:
+has a seat and the planner reserves just that, what survivors of a gang keep they give back in time, no gang
+stays half placed. At the end, once faults cease:
 every accepted job came to an end, a key was one job, what is recorded as done did finish, and what nobody
 cancelled or broke is done.
 """
@@ -24,9 +25,10 @@ from steelyard.model.controller_event import (
     ResumeOrdered,
     Submitted,
 )
-from steelyard.model.job_record import Seat, TaskState
+from steelyard.model.job_record import Seat, TaskRecord, TaskState
 from steelyard.model.job_specification import JobSpecification, RetryRules
 from steelyard.model.resources import Resources
+from steelyard.scheduling.controller import PLANNER_PATIENCE_S
 from steelyard.simulation.jobs_agents import Violation
 from steelyard.simulation.jobs_world import TURN_S, Controller, Dies, World
 
@@ -35,6 +37,7 @@ Value = TypeVar("Value")
 STORM_S = 40.0
 CALM_S = 400.0
 HALF_PLACED_LIMIT_S = 45.0
+KEPT_TOO_LONG_S = PLANNER_PATIENCE_S + 2 * TURN_S
 
 
 @dataclass(slots=True)
@@ -66,6 +69,7 @@ class Run:
         self._later(world.faults.crash_every_s, self._crash)
         self._later(world.faults.node_death_every_s, self._node_death)
         self._later(12.0, self._meddle)
+        self._later(10.0, world.jump)
         world.run_until(STORM_S)
         self._calm_down()
         while world.now_s < CALM_S and not self._is_over():
@@ -98,6 +102,7 @@ class Run:
             reduce_command=("reduce",) if rng.random() < 0.2 else (),
             priority=rng.randrange(3),
             backup_node_id=rng.choice(("", "n0", "n2")),
+            keep_claim_s=rng.choice((0.0, 3.0, 15.0)) if gang else 0.0,
             max_parallel=1 if tasks > 1 and not gang and rng.random() < 0.3 else 0,
             grace_s=2.0,
             retry=RetryRules(max_retries=50, max_losses=1000, first_delay_s=0.5, max_delay_s=4.0),
@@ -111,7 +116,7 @@ class Run:
             controller = self.world.controller
             known = self.keys.get(key)
             if controller is not None and controller.alive:
-                event = Submitted(specification=specification, key=key)
+                event = Submitted(specification=specification, key=key, wall_s=self.world.wall_s)
                 changes = self._guarded(lambda: controller.order(event))
                 # The answer may be lost, though the job was accepted.
                 if changes is not None and not self.world.chance(0.3):
@@ -155,8 +160,10 @@ class Run:
     def _crash(self) -> None:
         """Killed between any two messages; sometimes it only slept, and wakes up beside its successor."""
         sleeper = self.world.controller
+        # One that ended by itself, as when its disk failed, is gone: only what was stopped can wake up.
+        sleeps = sleeper is not None and sleeper.alive
         self._controller_dies()
-        if sleeper is not None and self.rng.random() < 0.5:
+        if sleeper is not None and sleeps and self.rng.random() < 0.5:
 
             def wake() -> None:
                 sleeper.alive = True
@@ -252,9 +259,11 @@ class Run:
             self.epochs[task.task_id] = task.epoch
             if task.holds_a_place != (task.seat is not None):
                 raise Violation(f"{task.task_id} is {task.state} with seat {task.seat}")
+            self._look_at_claim(controller, task)
             held = table.reservations.get(task.task_id)
-            if (held.node_id if held else "") != task.node_id:
-                raise Violation(f"{task.task_id} sits on {task.node_id!r}, the planner holds {held}")
+            node_id = task.kept.node_id if task.kept is not None else task.node_id
+            if (held.node_id if held else "") != node_id:
+                raise Violation(f"{task.task_id} sits on {node_id!r}, the planner holds {held}")
         for job in state.jobs.values():
             if job.specification.gang:
                 members = state.tasks_of(job.job_id)[: job.specification.tasks]
@@ -266,6 +275,17 @@ class Run:
                         raise Violation(f"gang {job.job_id} is half placed since {since_s:.1f} s")
                 else:
                     self.half_since_s.pop(job.job_id, None)
+
+    def _look_at_claim(self, controller: Controller, task: TaskRecord) -> None:
+        """Only what waits keeps a place, in a gang that says so, and not for ever."""
+        if task.kept is None:
+            return
+        keep_s = controller.state.jobs[task.job_id].specification.keep_claim_s
+        if task.state is not TaskState.QUEUED or not keep_s or task.is_reduce:
+            raise Violation(f"{task.task_id} keeps {task.kept} and is {task.state}")
+        over_s = controller.now_s() - task.kept_until_s
+        if over_s > KEPT_TOO_LONG_S or over_s < -keep_s - 1e-6:
+            raise Violation(f"{task.task_id} keeps {task.kept} {over_s:.1f} s beyond its time")
 
     def _is_over(self) -> bool:
         controller = self.world.controller
@@ -282,9 +302,11 @@ class Run:
         if controller is None or not controller.alive:
             raise Violation("no controller lives at the end")
         state = controller.state
-        if len(self.keys) < len(self.wanted) or len(state.jobs) != len(self.wanted):
-            raise Violation(f"{len(self.wanted)} jobs were submitted, {len(state.jobs)} are known")
-        for task in state.tasks.values():
+        forgotten = self.world.disk.forgotten
+        known = len(state.jobs) + len({task.job_id for task in forgotten})
+        if len(self.keys) < len(self.wanted) or known != len(self.wanted):
+            raise Violation(f"{len(self.wanted)} jobs were submitted, {known} are known")
+        for task in (*forgotten, *state.tasks.values()):
             if not task.is_final:
                 raise Violation(f"{task.task_id} is {task.state} at the end: {task.reason}")
             if task.state is TaskState.DONE and not self.world.finished.get(task.task_id):

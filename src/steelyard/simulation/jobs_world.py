@@ -2,8 +2,9 @@
 
 What is simulated: the service's loop (record, then perform), its journal, the network, the agents, the
 people. What is not: `scheduling.controller`, `scheduling.planning`, the planner and its policies. One
-seed draws it all, so a failure is repeated by its seed. Time only moves from event to event, and the wall
-clock, which jumps, is not asked by anybody.
+seed draws it all, so a failure is repeated by its seed. Time only moves from event to event. As in the
+service, controller time goes on from the last record while the controller lives, and the wall clock, which
+jumps by hours in both directions, only goes into records: who acts on it is found.
 
 Source: deterministic simulation testing as FoundationDB (SIGMOD 2021) and TigerBeetle do it.
 """
@@ -28,7 +29,7 @@ from steelyard.model.controller_event import (
     TimePassed,
 )
 from steelyard.model.errors import BadRequest
-from steelyard.model.job_record import JobRecord, NodeRecord, TaskRecord
+from steelyard.model.job_record import JobRecord, KeptKey, NodeRecord, TaskRecord
 from steelyard.model.node import Node
 from steelyard.model.resources import Resources
 from steelyard.policies.ordering.priority import Priority
@@ -38,6 +39,7 @@ from steelyard.scheduling.controller import step
 from steelyard.scheduling.controller_state import Changes, ControllerState
 from steelyard.scheduling.options import PlanOptions
 from steelyard.scheduling.planning import Planning
+from steelyard.scheduling.retention import RetentionRules, due
 from steelyard.simulation.fault_plan import FaultPlan
 from steelyard.simulation.jobs_agents import LEASE_S, Agent
 
@@ -62,13 +64,24 @@ class Disk:
     tasks: dict[str, TaskRecord] = field(default_factory=dict)
     nodes: dict[str, NodeRecord] = field(default_factory=dict)
     term: int = 0
+    now_s: float = 0.0
+    wall_s: list[float] = field(default_factory=list)
+    keys: dict[str, KeptKey] = field(default_factory=dict)
+    next_job: int = 1
+    forgotten: list[TaskRecord] = field(default_factory=list)
 
-    def record(self, changes: list[Changes]) -> None:
+    def record(self, changes: list[Changes], now_s: float, wall_s: float) -> None:
         """One transaction."""
+        self.now_s = now_s
+        self.wall_s.append(wall_s)
         for each in changes:
             self.jobs.update(each.jobs)
             self.tasks.update(each.tasks)
             self.nodes.update(each.nodes)
+            self.keys.update({name: key for name, key in each.kept_keys.items() if key is not None})
+            for job_id in each.forgotten_jobs:
+                self.next_job = max(self.next_job, int(job_id) + 1)
+                self.forgotten += map(self.tasks.pop, self.jobs.pop(job_id).task_ids())
 
 
 class World:
@@ -80,6 +93,7 @@ class World:
         self.faults = FaultPlan.draw(self.rng)
         self.calm = False
         self.now_s = 0.0
+        self.wall_ahead_s = 0.0
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
         self.disk = Disk()
@@ -92,6 +106,15 @@ class World:
         }
         self.sessions = 0
         self.controller: Controller | None = None
+
+    @property
+    def wall_s(self) -> float:
+        """What the wall clock shows."""
+        return 1e9 + self.now_s + self.wall_ahead_s
+
+    def jump(self) -> None:
+        """Somebody sets the wall clock; sometimes it is set right."""
+        self.wall_ahead_s = self.rng.choice((0.0, 3600.0, -3600.0, self.rng.uniform(-60.0, 60.0)))
 
     def at(self, delay_s: float, action: Callable[[], None]) -> None:
         """Do something later; equal times in the order asked for."""
@@ -116,13 +139,16 @@ class World:
 
     def send(self, deliver: Callable[[], None]) -> None:
         """A message: lost, repeated, late, or in good order."""
-        faults = self.faults
-        if self.chance(faults.loss):
+        faults, draw = self.faults, self.rng.random
+        if self.calm or not faults.loss:
+            self.at(draw() * MESSAGE_S, deliver)
             return
-        for _ in range(2 if self.chance(faults.repetition) else 1):
-            delay_s = self.rng.random() * MESSAGE_S
-            if self.chance(faults.lateness):
-                delay_s += self.rng.random() * faults.longest_delay_s
+        if draw() < faults.loss:
+            return
+        for _ in range(2 if draw() < faults.repetition else 1):
+            delay_s = draw() * MESSAGE_S
+            if draw() < faults.lateness:
+                delay_s += draw() * faults.longest_delay_s
             self.at(delay_s, deliver)
 
 
@@ -136,16 +162,24 @@ class Controller:
         self.inbox: list[tuple[str, tuple[object, ...]]] = []
         self.heard_s = dict.fromkeys(world.agents, world.now_s)
         self.sessions = dict.fromkeys(world.agents, 0)
+        self.retention = RetentionRules(
+            keep_jobs_s=world.faults.keep_jobs_s, keep_at_least_s=min(1.0, world.faults.keep_jobs_s)
+        )
         self.options = PlanOptions(
             ordering=Priority(), placement=MinLoad(PlacementSettings(rng=world.rng)), min_run_s=5.0
         )
         self.alive = True
         self.returning: dict[str, None] = {}
+        self._began_s, self._base_s = world.now_s, world.disk.now_s
         self.take_up()
         for name in world.agents:
             if not self.state.node(name).lost:
                 self.greet(name)
-        self.commit([step(self.state, Recovered(), world.now_s)])
+        self.commit([step(self.state, Recovered(), self.now_s())])
+
+    def now_s(self) -> float:
+        """Controller time, as the service counts it: on from the last record."""
+        return self._base_s + self.world.now_s - self._began_s
 
     def take_up(self) -> None:
         """From the disk."""
@@ -154,6 +188,8 @@ class Controller:
             sorted(disk.jobs.values(), key=lambda job: int(job.job_id)),
             sorted(disk.tasks.values(), key=lambda task: (int(task.job_id), task.index)),
             disk.nodes.values(),
+            disk.keys.values(),
+            disk.next_job,
         )
         self.planning = Planning(self.state, self.options)
         capacity = Resources(cpu_cores=NODE_CORES, memory_bytes=1e9)
@@ -180,6 +216,8 @@ class Controller:
                 changes.append(self.step(event))
         changes += [self.step(event) for event in self.verdicts()]
         changes.append(self.step(TimePassed()))
+        if (forgotten := due(self.state, self.retention, self.now_s())) is not None:
+            changes.append(self.step(forgotten))
         returning, self.returning = self.returning, {}
         if self.commit(changes):
             for name in returning:
@@ -187,7 +225,7 @@ class Controller:
         if not len(self.planning.queue):
             return
         planned = []
-        for event in self.planning.round(self.world.now_s):
+        for event in self.planning.round(self.now_s()):
             try:
                 planned.append(self.step(event))
             except BadRequest:
@@ -196,7 +234,7 @@ class Controller:
 
     def step(self, event: Event) -> Changes:
         """One event into the real machine."""
-        changes = step(self.state, event, self.world.now_s)
+        changes = step(self.state, event, self.now_s())
         self.planning.follow(changes.tasks.values())
         if changes.nodes:
             self.planning.judge_nodes()
@@ -219,7 +257,7 @@ class Controller:
             if world.chance(world.faults.disk_full):
                 self.take_up()
                 return False
-            world.disk.record(changes)
+            world.disk.record(changes, self.now_s(), world.wall_s)
         for each in changes:
             for action in each.actions:
                 self.perform(action)

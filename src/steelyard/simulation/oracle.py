@@ -12,8 +12,8 @@ from typing import Protocol, runtime_checkable
 from steelyard.engines.skipping import SkippingEngine
 from steelyard.model.chance import Rng
 from steelyard.model.fleet import Eligible, Fleet
+from steelyard.model.pick import Pick
 from steelyard.model.request import Request
-from steelyard.model.routing_policy import Pick
 from steelyard.policies.ties import least_slot
 
 ORACLE = "oracle"

@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from steelyard.config.job_plugins import make_placement
 from steelyard.model.placement_policy import Claim, demand_of
 from steelyard.policies.fragmentation import Fragmentation
-from steelyard.policies.placement.registry import make_placement
 from steelyard.policies.request_mix import RequestMix
 from steelyard.policies.settings import PlacementSettings
 from steelyard.simulation.cluster_load import CHURN, INFLATED, Event, churn, inflate, recorded

@@ -91,7 +91,7 @@ class ChunkedReader:
                 continue
             end = data.find(b"\n", at)
             if end < 0:
-                if len(data) - at > MAX_LINE_BYTES:
+                if len(data) - at > MAX_LINE_BYTES + 1:  # the one may be the CR of its end
                     raise MalformedChunk(f"a chunk line is longer than {MAX_LINE_BYTES} bytes")
                 break
             if end == at or data[end - 1] != 0x0D:

@@ -20,6 +20,7 @@ MAX_LENGTH_DIGITS: Final = 15
 _MARK: Final = b"ength: "  # the end of Content-Length's name, in the letters that clients and engines use
 _HEAD_END: Final = b"\r\n\r\n"
 _NAME: Final = b"\r\ncontent-length: "
+# Slices here never end before they start: in Python those are empty, compiled by mypyc they are an error.
 
 Meaning = TypeVar("Meaning")
 
@@ -54,7 +55,7 @@ class HeadMemo(Generic[Meaning]):
         known = self._kept.get(key)
         if known is not None and digits.isdigit() and len(digits) <= MAX_LENGTH_DIGITS:
             return known[0], int(digits)
-        fits = data[start - len(_NAME) : start].lower() == _NAME
+        fits = start >= len(_NAME) and data[start - len(_NAME) : start].lower() == _NAME
         return self._read_new(data, end, key, fits=fits)
 
     def _read_new(self, data: bytes, end: int, key: bytes, *, fits: bool) -> tuple[Meaning, int]:
@@ -100,24 +101,29 @@ class HeadReader(Generic[Meaning]):
                 self.length, self.body_at = -1, at
                 return self._meaning
             stop = data.find(b"\r", at, at + MAX_LENGTH_DIGITS + 1)
-            digits = data[at:stop]
-            if stop > 0 and digits.isdigit() and data.startswith(rest, stop):
-                self.length, self.body_at = int(digits), stop + len(rest)
+            if stop >= 0 and data[at:stop].isdigit() and data.startswith(rest, stop):
+                self.length, self.body_at = int(data[at:stop]), stop + len(rest)
                 return self._meaning
         end = data.find(_HEAD_END)
         if end < 0 or end > self._max_bytes:
             return None
         meaning, length = self._memo.read(data, end)
-        self._remember(data, end, length)
-        self._meaning, self.length, self.body_at = meaning, length, end + 4
+        self._remember(data, end, meaning, length)
+        self.length, self.body_at = length, end + 4
         return meaning
 
-    def _remember(self, data: bytes, end: int, length: int) -> None:
-        at = data.find(_MARK, 0, end) + len(_MARK)
+    def forget(self) -> None:
+        """Let the last head go: a connection that idles has no use for it."""
         self._start = self._rest = b""
+        self._meaning = None
+
+    def _remember(self, data: bytes, end: int, meaning: Meaning, length: int) -> None:
+        at = data.find(_MARK, 0, end) + len(_MARK)
+        self.forget()
         if end > MAX_KEPT_BYTES:
             return
+        self._meaning = meaning
         if length < 0:
             self._start = data[: end + 4]
-        elif data[at - len(_NAME) : at].lower() == _NAME:
+        elif at >= len(_NAME) and data[at - len(_NAME) : at].lower() == _NAME:
             self._start, self._rest = data[:at], data[data.find(b"\r", at) : end + 4]

@@ -6,6 +6,7 @@ from random import Random
 import pytest
 from tests.harness.clusters import FirstFit, job, nodes
 
+from steelyard.config.job_plugins import make_ordering
 from steelyard.model.errors import ConfigError
 from steelyard.model.job import QueuedJob, RunningJob
 from steelyard.model.ordering_policy import ClusterView, OrderingPolicy
@@ -15,7 +16,7 @@ from steelyard.policies.ordering.fair_share import FairShare
 from steelyard.policies.ordering.learned_index import LearnedIndex
 from steelyard.policies.ordering.least_attained import LeastAttained
 from steelyard.policies.ordering.priority import Priority
-from steelyard.policies.ordering.registry import ORDERING_SUMMARIES, ORDERINGS, make_ordering
+from steelyard.policies.ordering.registry import ORDERING_SUMMARIES, ORDERINGS
 from steelyard.policies.ordering.shortest_predicted import ShortestPredicted
 from steelyard.scheduling.options import PlanOptions
 from steelyard.simulation.foresight import Blind

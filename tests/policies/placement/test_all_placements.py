@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steelyard.cluster.node_table import NodeTable
+from steelyard.config.job_plugins import make_placement
 from steelyard.model.errors import ConfigError
 from steelyard.model.node import GPU_MODEL, RACK, ZONE, Node
 from steelyard.model.placement_policy import Claim, Placement, PlacementPolicy, Refusal
 from steelyard.model.resources import Resources
-from steelyard.policies.placement.registry import PLACEMENT_SUMMARIES, PLACEMENTS, make_placement
+from steelyard.policies.placement.registry import PLACEMENT_SUMMARIES, PLACEMENTS
 from steelyard.policies.request_mix import RequestMix
 from steelyard.policies.settings import PlacementSettings
 

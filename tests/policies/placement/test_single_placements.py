@@ -6,11 +6,11 @@ from collections import Counter
 import pytest
 
 from steelyard.cluster.node_table import NodeTable
+from steelyard.config.job_plugins import make_placement
 from steelyard.model.node import Node
 from steelyard.model.placement_policy import Claim, Placement
 from steelyard.model.resources import Resources
 from steelyard.policies.placement.min_load import by_expected_time
-from steelyard.policies.placement.registry import make_placement
 from steelyard.policies.request_mix import RequestMix
 from steelyard.policies.settings import PlacementSettings
 

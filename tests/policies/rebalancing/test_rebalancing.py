@@ -6,6 +6,7 @@ import pytest
 from tests.harness.clusters import GIB, FirstFit, job, nodes
 
 from steelyard.cluster.node_table import NodeTable
+from steelyard.config.job_plugins import make_rebalancing
 from steelyard.model.errors import ConfigError
 from steelyard.model.job import RunningJob
 from steelyard.model.node import Node
@@ -14,7 +15,7 @@ from steelyard.model.resources import Resources
 from steelyard.policies.rebalancing.budget import MoveBudget
 from steelyard.policies.rebalancing.consolidation import Consolidation
 from steelyard.policies.rebalancing.hot_nodes import SEED_EXAMPLE, HotNodeOptions, HotNodes
-from steelyard.policies.rebalancing.registry import REBALANCING_SUMMARIES, REBALANCINGS, make_rebalancing
+from steelyard.policies.rebalancing.registry import REBALANCING_SUMMARIES, REBALANCINGS
 
 
 def put(

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from tests.harness.fleets import fleet_of
 
 from steelyard.model.fleet import Eligible
+from steelyard.model.pick import Pick
 from steelyard.model.request import Request
-from steelyard.model.routing_policy import Pick, RoutingPolicy
+from steelyard.model.routing_policy import RoutingPolicy
 from steelyard.policies.routing.registry import POLICIES, POLICY_SUMMARIES
 
 NAMES = sorted(POLICIES)

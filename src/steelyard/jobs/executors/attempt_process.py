@@ -40,6 +40,7 @@ class AttemptProcess:
 
     asked_at_s: monotonic time of the request to stop; None before it.
     kill_at_s: when it is ended by force.
+    limit_at_s: when its time is over; None for no limit.
     """
 
     order: StartOrder
@@ -50,6 +51,8 @@ class AttemptProcess:
     kill_at_s: float | None = None
     why_killed: str = ""
     disk_full: bool = False
+    limit_at_s: float | None = None
+    timed_out: bool = False
 
     def ask_to_stop(self, grace_s: float, now_s: float) -> None:
         """SIGTERM to the whole group now, SIGKILL after the grace; asked again, only the grace may shrink."""
@@ -59,6 +62,12 @@ class AttemptProcess:
             self._signal(signal.SIGTERM)
             self._signal(signal.SIGCONT)  # one that was stopped by hand must wake up to leave
         self.kill_at_s = until_s if self.kill_at_s is None else min(until_s, self.kill_at_s)
+
+    def keep_time(self, now_s: float) -> None:
+        """Ask it to stop once its time is over."""
+        if self.limit_at_s is not None and now_s >= self.limit_at_s and self.asked_at_s is None:
+            self.timed_out = True
+            self.ask_to_stop(self.order.grace_s, now_s)
 
     def kill(self) -> None:
         """End all of it."""
@@ -129,7 +138,8 @@ def spawn(
         group.add(child.pid)
     # Not reaped before we do, so it is there.
     identity = identify(child.pid) or ProcessIdentity(child.pid, 0)
-    return AttemptProcess(order, child, identity, group)
+    limit_at_s = time.monotonic() + order.time_limit_s if order.time_limit_s else None
+    return AttemptProcess(order, child, identity, group, limit_at_s=limit_at_s)
 
 
 def _limit(order: StartOrder, cpus: Sequence[int]) -> None:

@@ -16,6 +16,9 @@ from steelyard.runtime.atomic_file import write_atomically
 from steelyard.runtime.process_identity import ProcessIdentity
 
 REWRITE_AT_LINES = 50_000
+# Orders of a former controller or connection are refused as such; that one is still under way after so many
+# other tasks came to this node is not to be feared, and the memory must not grow for ever.
+SEEN_TASKS = 50_000
 Kind = TypeVar("Kind")
 
 
@@ -33,7 +36,7 @@ class AttemptStore:
             text = self._seen_path.read_text(encoding="utf-8")
             for line in text[: text.rfind("\n") + 1].splitlines():
                 task_id, _, epoch = line.rpartition(" ")
-                self._seen[task_id] = max(self._seen.get(task_id, 0), int(epoch))
+                self._seen[task_id] = max(self._seen.pop(task_id, 0), int(epoch))
                 self._lines += 1
 
     def is_new(self, attempt: Attempt) -> bool:
@@ -52,9 +55,12 @@ class AttemptStore:
         self._note(attempt)
 
     def _note(self, attempt: Attempt) -> None:
-        self._seen[attempt.task_id] = max(attempt.epoch, self._seen.get(attempt.task_id, 0))
+        # Taken out and put in again: the oldest stand first.
+        self._seen[attempt.task_id] = max(attempt.epoch, self._seen.pop(attempt.task_id, 0))
         self._lines += 1
-        if self._lines > REWRITE_AT_LINES + 2 * len(self._seen):
+        if self._lines > REWRITE_AT_LINES + 2 * len(self._seen) or len(self._seen) > 2 * SEEN_TASKS:
+            for task_id in [*self._seen][: max(0, len(self._seen) - SEEN_TASKS)]:
+                del self._seen[task_id]
             lines = "".join(f"{task_id} {epoch}\n" for task_id, epoch in self._seen.items())
             write_atomically(self._seen_path, lines.encode())
             self._lines = len(self._seen)

@@ -177,6 +177,8 @@ class NodeAttempts:
         """What ended since the last call."""
         for attempt, process in [*self._running.items()]:
             code = process.child.poll()
+            if code is None:
+                process.keep_time(now_s)
             if code is not None:
                 del self._running[attempt]
                 process.kill()  # whatever its first process left behind
@@ -210,6 +212,7 @@ class NodeAttempts:
             asked_to_stop=process.asked_at_s is not None,
             reason=reason,
             node_fault=node_fault,
+            timed_out=process.timed_out,
         )
 
     def _end(self, event: AttemptEvent) -> None:

@@ -313,4 +313,7 @@ def batch_options(order: StartOrder, folder: Path) -> list[str]:
     ]
     if order.demand.gpus >= 1:
         options.append(f"--gres=gpu:{math.ceil(order.demand.gpus)}")
+    if order.time_limit_s:
+        # Slurm counts in minutes. The node's process keeps it to the second; this is for when that hangs.
+        options.append(f"--time={math.ceil((order.time_limit_s + order.grace_s) / 60) + 1}")
     return options

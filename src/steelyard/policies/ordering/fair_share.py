@@ -31,14 +31,18 @@ class FairShare:
     half_life_s: float = 86_400.0
     history_weight: float = 1.0
     preemptive: bool = False
-    _past: dict[str, tuple[float, float]] = field(default_factory=dict)
+    _past: dict[str, tuple[dict[str, float], float]] = field(default_factory=dict)
     _capacity: Resources = field(default_factory=Resources)
     _shares: dict[str, float] = field(default_factory=dict)
 
     def observe_use(self, job: QueuedJob, ran_s: float, now_s: float) -> None:
-        """Remember what a job held, as share × seconds, fading."""
-        share_s = _dominant(job.demand, self._capacity) * ran_s
-        self._past[job.tenant] = (self._faded(job.tenant, now_s) + share_s, now_s)
+        """Remember what a job held, as amount × seconds of each resource, fading."""
+        used = self._faded(job.tenant, now_s)
+        for name in RESOURCE_NAMES:
+            amount = float(getattr(job.demand, name))
+            if amount:
+                used[name] = used.get(name, 0.0) + amount * ran_s
+        self._past[job.tenant] = (used, now_s)
 
     def share(self, tenant: str) -> float:
         """The tenant's weighted share as of the last ranking."""
@@ -90,15 +94,17 @@ class FairShare:
     def _weight(self, tenant: str) -> float:
         return self.weights.get(tenant, 1.0)
 
-    def _faded(self, tenant: str, now_s: float) -> float:
-        used, at_s = self._past.get(tenant, (0.0, now_s))
-        return used * 0.5 ** ((now_s - at_s) / self.half_life_s) if self.half_life_s > 0 else 0.0
+    def _faded(self, tenant: str, now_s: float) -> dict[str, float]:
+        used, at_s = self._past.get(tenant, ({}, now_s))
+        keep = 0.5 ** ((now_s - at_s) / self.half_life_s) if self.half_life_s > 0 else 0.0
+        return {name: amount_s * keep for name, amount_s in used.items()}
 
     def _past_share(self, tenant: str, now_s: float) -> float:
         """Mean share over the faded past: a constant share of 1 for ever gives `history_weight`."""
         if self.half_life_s <= 0:
             return 0.0
-        return self.history_weight * self._faded(tenant, now_s) * math.log(2) / self.half_life_s
+        share_s = _dominant_of(self._faded(tenant, now_s), self._capacity)
+        return self.history_weight * share_s * math.log(2) / self.half_life_s
 
 
 def _held(running: Sequence[RunningJob]) -> dict[str, dict[str, float]]:

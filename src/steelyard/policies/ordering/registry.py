@@ -1,10 +1,8 @@
 """All ordering policies by name: a literal dict."""
 
-import difflib
 import math
 from collections.abc import Callable
 
-from steelyard.model.errors import ConfigError
 from steelyard.model.ordering_policy import OrderingPolicy
 from steelyard.policies.ordering.deadline import EarliestDeadline
 from steelyard.policies.ordering.fair_share import FairShare
@@ -48,12 +46,3 @@ ORDERING_SUMMARIES: dict[str, str] = {
     "deadline": "earliest deadline first, lost jobs last",
     "deadline-preemptive": "the same, running jobs are preempted",
 }
-
-
-def make_ordering(name: str) -> OrderingPolicy:
-    """A fresh policy. Raises ConfigError for a name that none has."""
-    if name in ORDERINGS:
-        return ORDERINGS[name]()
-    nearest = difflib.get_close_matches(name, ORDERINGS, n=1)
-    remedy = f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(sorted(ORDERINGS))}"
-    raise ConfigError(f"unknown ordering {name!r}: {remedy}")

@@ -1,9 +1,7 @@
 """All placement policies by name: a literal dict."""
 
-import difflib
 from collections.abc import Callable
 
-from steelyard.model.errors import ConfigError
 from steelyard.model.placement_policy import PlacementPolicy
 from steelyard.policies.placement.affinity import Affinity
 from steelyard.policies.placement.best_fit import BestFit
@@ -66,12 +64,3 @@ PLACEMENT_SUMMARIES: dict[str, str] = {
     "data-locality": "where the most of the task's data is near",
     "device-type": "the GPU model wanted first, or the most modest that suffices",
 }
-
-
-def make_placement(name: str, settings: PlacementSettings) -> PlacementPolicy:
-    """A fresh policy. Raises ConfigError for a name that none has."""
-    if name in PLACEMENTS:
-        return PLACEMENTS[name](settings)
-    nearest = difflib.get_close_matches(name, PLACEMENTS, n=1)
-    remedy = f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(sorted(PLACEMENTS))}"
-    raise ConfigError(f"unknown placement policy {name!r}: {remedy}")

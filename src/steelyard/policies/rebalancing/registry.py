@@ -1,14 +1,14 @@
 """All rebalancing policies by name: a literal dict."""
 
-import difflib
 from collections.abc import Callable
 
-from steelyard.model.errors import ConfigError
 from steelyard.model.rebalancing_policy import RebalancingPolicy
 from steelyard.policies.rebalancing.budget import MoveBudget
 from steelyard.policies.rebalancing.consolidation import Consolidation
 from steelyard.policies.rebalancing.hot_nodes import SEED_EXAMPLE, HotNodes
 from steelyard.policies.rebalancing.in_turn import InTurn
+
+DEFAULT_REBALANCING = "hot-nodes"
 
 REBALANCINGS: dict[str, Callable[[], RebalancingPolicy | None]] = {
     "hot-nodes": HotNodes,
@@ -25,12 +25,3 @@ REBALANCING_SUMMARIES: dict[str, str] = {
     "consolidation": "little used nodes are emptied",
     "hot-nodes-and-consolidation": "both, hot nodes first",
 }
-
-
-def make_rebalancing(name: str) -> RebalancingPolicy | None:
-    """A fresh policy, or None for "none". Raises ConfigError for a name that none has."""
-    if name in REBALANCINGS:
-        return REBALANCINGS[name]()
-    nearest = difflib.get_close_matches(name, REBALANCINGS, n=1)
-    remedy = f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(sorted(REBALANCINGS))}"
-    raise ConfigError(f"unknown rebalancing {name!r}: {remedy}")

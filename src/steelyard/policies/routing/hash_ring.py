@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from steelyard.model.chance import Rng
 from steelyard.model.fleet import Eligible, Fleet
+from steelyard.model.pick import Pick
 from steelyard.model.request import Request
-from steelyard.model.routing_policy import Pick
 from steelyard.policies.ring import Ring, hash_key
 
 LOAD_FACTOR = 1.25

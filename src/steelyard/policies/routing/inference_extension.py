@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from steelyard.model.chance import Rng
 from steelyard.model.fleet import Eligible, Fleet
+from steelyard.model.pick import Pick
 from steelyard.model.request import Request
-from steelyard.model.routing_policy import Pick
 from steelyard.policies.prefix_index import PrefixIndex
 from steelyard.policies.ties import least_slot
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from steelyard.model.chance import Rng
 from steelyard.model.fleet import Eligible, Fleet
+from steelyard.model.pick import Pick
 from steelyard.model.request import Request
-from steelyard.model.routing_policy import Pick
 from steelyard.policies.ties import two_slots
 
 DECAY_S = 10.0

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from steelyard.model.chance import Rng
 from steelyard.model.fleet import Eligible, Fleet
+from steelyard.model.pick import Pick
 from steelyard.model.request import Request
-from steelyard.model.routing_policy import Pick
 from steelyard.policies.ring import Ring
 
 PREFIX_TOKENS = 256

@@ -5,8 +5,9 @@ work costs everyone + what its batch costs. In detail:
 
 - own work: an affine time of the tokens that are not in its cache, learned from first tokens over all
   replicas (least squares, fading), times the replica's own slowness against that;
-- what is left: the queue's tokens, less the time that has passed since the prompt at its head was begun; a
-  quarter at least is always left, and an engine that is late is believed to stay so for as long again;
+- what is left: the queue's work, which ends with a step of its own, less the time that has passed since the
+  prompt at its head was begun, but for the two steps before it was worked on; a quarter at least is always
+  left, and an engine that is late is believed to stay so for as long again;
 - a second of work makes those wait who come before the queue is empty, 1 / (1 − ρ) in all, ρ being
   the share of replicas seen with a queue; and it stalls the answers under way, each a little. So the busier
   the fleet, the more a cached prefix is worth;
@@ -18,16 +19,18 @@ first token, 100 ms a token). Ties go to one at random. Candidates are all of a 
 the holders of the longest prefix and a few sampled others, so that the cost does not grow with the fleet.
 
 The constants follow from that ratio. They were compared on generated sessions and groups, on the Mooncake
-conversation at once and twice its speed and on Azure's at four and six times: only other loads are held out.
+conversation at once and twice its speed and on Azure's at four and six times: only other loads are held out
+(Mooncake's at 1.25, 1.5 and 1.75 times, Azure's at three and five, sessions at ten a second).
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Final
 
 from steelyard.model.chance import Rng
 from steelyard.model.fleet import Eligible, Fleet
+from steelyard.model.pick import Pick
 from steelyard.model.request import Request
-from steelyard.model.routing_policy import Pick
 from steelyard.policies.prefill_speed import PrefillSpeed
 from steelyard.policies.prefix_index import DEFAULT_CAPACITY_BLOCKS, PrefixIndex
 
@@ -35,6 +38,7 @@ LOOK_AT_ALL: Final = 16
 SAMPLED: Final = 8
 NEAR: Final = 0.05
 LEAST_LEFT: Final = 0.25
+IDLE_STARTS: Final = 2  # a prompt waits for the step under way and the one planned behind it
 MOST_BATCH: Final = 80  # beyond this, a longer queue is worse than a larger batch
 MOST_LATE_S: Final = 5.0  # an engine that is later than this may not be streaming at all
 STALL_SHARE: Final = 0.03  # of a second's wait, for each answer under way that is stalled for a second
@@ -63,8 +67,7 @@ class PrefixTtft:
         if speed.version != fleet.version:
             self._take_in(fleet)
         held = index.held_by(slots, hashes) if hashes else None
-        scores, busy = self._scores(request, slots, held, fleet, now_s)
-        least = min(scores)
+        scores, least, busy = self._scores(request, slots, held, fleet, now_s)
         # Differences of a twentieth of the own work are noise of what was learned.
         bound = least + NEAR * (speed.start_s + prompt_tokens * speed.token_s)
         near = [at for at, score in enumerate(scores) if score <= bound]
@@ -85,16 +88,16 @@ class PrefixTtft:
 
     def _scores(
         self, request: Request, slots: tuple[int, ...], held: list[int] | None, fleet: Fleet, now_s: float
-    ) -> tuple[list[float], int]:
-        """(seconds a candidate, how many of them have a queue)."""
-        speed, heads = self._speed, self.index.head_us
+    ) -> tuple[list[float], float, int]:
+        """(seconds a candidate, the least of them, how many have a queue)."""
+        speed, index = self._speed, self.index
         queued_tokens, requests, slowness = fleet.queued_prompt_tokens, fleet.requests, speed.slowness
         token_s, start_s = speed.token_s, speed.start_s
-        batch_s = BATCH_STEPS * speed.step_s
+        batch_s, idle_s = BATCH_STEPS * speed.step_s, IDLE_STARTS * start_s
         others = 1.0 / (1.0 - (self._busy if self._busy < MOST_BUSY else MOST_BUSY))
         prompt_tokens, block_tokens = request.prompt_tokens, request.prefix_block_tokens
         own_s = start_s + prompt_tokens * token_s
-        busy, at = 0, 0
+        busy, at, least = 0, 0, math.inf
         scores: list[float] = []
         for slot in slots:
             if held is not None:
@@ -114,16 +117,21 @@ class PrefixTtft:
                 queued = queued_tokens[slot]
                 if queued:
                     busy += 1
-                    wait_s = queued * token_s * slowness[slot]
-                    passed_s = now_s - heads(slot) * 1e-6
+                    wait_s = (start_s + queued * token_s) * slowness[slot]
+                    passed_s = now_s - index.head_us(slot) * 1e-6 - idle_s
+                    if passed_s < 0.0:
+                        passed_s = 0.0
                     left_s = wait_s - passed_s if passed_s < wait_s else min(MOST_LATE_S, passed_s - wait_s)
                     if left_s < LEAST_LEFT * wait_s:
                         left_s = LEAST_LEFT * wait_s
                     seconds += left_s
-                scores.append((seconds + batch * batch_s) * slowness[slot])
+                seconds = (seconds + batch * batch_s) * slowness[slot]
             else:
-                scores.append(own_s * others * slowness[slot])
-        return scores, busy
+                seconds = own_s * others * slowness[slot]
+            if seconds < least:
+                least = seconds
+            scores.append(seconds)
+        return scores, least, busy
 
     def _one_of(self, near: list[int], slots: tuple[int, ...], *, fresh: bool) -> int:
         """One of equals: the one whose cache was filled least, so that cold prefixes go where there is room

@@ -1,0 +1,38 @@
+"""One request's life, seen from inside a worker."""
+
+import json
+
+from tests.harness.chaos_engine import STREAM_HEAD, chunked, content_events
+from tests.harness.in_process import Bench
+from tests.harness.raw_client import stream_post
+
+from steelyard.gateway import setbacks
+
+CHAT = "/v1/chat/completions"
+
+
+def test_a_stream_that_goes_on_elsewhere_does_not_overrun_a_client_that_reads_slowly() -> None:
+    bench = Bench(2)
+    engines = [bench.idle(0), bench.idle(1)]
+    client, transport = bench.client()
+    client.data_received(stream_post(CHAT))
+    first, second = engines if engines[0][0].receiver is not None else engines[::-1]
+    first[0].data_received(STREAM_HEAD + content_events("one ", "two "))
+    client.pause_writing()
+    assert not first[1].reads()
+    first[0].data_received(chunked(b"data: {broken\n\n"))
+    assert client.exchange is not None
+    assert client.exchange.connection is second[0]
+    assert not second[1].reads()  # before a byte of it has come
+    exchange = client.exchange
+    limits = bench.configuration.pools[0].timeouts
+    # The silence is the client's: no engine is to blame for it.
+    setbacks.check_deadlines(exchange, exchange.last_s + limits.first_token_timeout_s + 1)
+    assert client.exchange is exchange
+    client.resume_writing()
+    assert second[1].reads()
+    again = content_events("one ", "two ", "three")
+    second[0].data_received(STREAM_HEAD + again + chunked(b"data: [DONE]\n\n") + b"0\r\n\r\n")
+    assert json.dumps("three").encode() in transport.written
+    assert transport.written.count(b'"two "') == 1
+    bench.close()

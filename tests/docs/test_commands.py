@@ -65,7 +65,7 @@ def test_what_another_test_runs_is_there(page: Path) -> None:
 def test_commands_that_are_not_run_name_verbs_and_options_that_exist(page: Path) -> None:
     for block in blocks_of(page):
         for command in block.commands if block.reason else ():
-            for part in re.split(r";|&&|\|", command.text.replace("\\\n", " ")):
+            for part in re.split(r";|&&|\||>", command.text.replace("\\\n", " ")):
                 words = part.split("#")[0].split()
                 if words[:1] == ["steelyard"]:
                     check(shlex.split(part.split("#")[0])[1:])

@@ -1,7 +1,7 @@
 """Lint a Helm chart and render it with some values, by Helm's library: `render_chart.py CHART VALUES.json`.
 
-Runs in the environment of deploy/linters.txt, not in ours. Prints one JSON object: `findings`, and `rendered`,
-the text of all manifests. Values that the chart refuses are a finding.
+Runs in the environment of deploy/linters.txt, not in ours. Prints one JSON object: `findings`, and
+`rendered`, the text of all manifests. Values that the chart refuses are a finding.
 """
 
 import json

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-BUILD_TIMEOUT_S = 300
+BUILD_TIMEOUT_S = 600
 
 
 def copy_of_tree(folder: Path) -> Path:

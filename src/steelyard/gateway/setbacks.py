@@ -7,7 +7,7 @@ Nothing is tried again once the client has seen a byte.
 """
 
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from steelyard.gateway import answers
 from steelyard.gateway.deadlines import overdue
@@ -15,6 +15,8 @@ from steelyard.model.errors import BadRequest, NoEligibleReplica, UpstreamError
 
 if TYPE_CHECKING:
     from steelyard.gateway.exchange import Exchange
+
+ASK_ANOTHER: Final = frozenset((429, 503))  # statuses after which another replica may do better
 
 
 def attempt_failed(exchange: "Exchange", error: str) -> None:
@@ -108,17 +110,20 @@ def _cut(exchange: "Exchange", why: str) -> None:
     (client.transport.close if told else client.transport.abort)()
 
 
-def another_may_answer(exchange: "Exchange") -> bool:
+def another_may_answer(exchange: "Exchange", status: int) -> bool:
     """Whether a request that was turned away may go to a replica that is there to take it; if so it is
     paid for.
     """
     pick = exchange.pick
-    if pick is None:
+    if status not in ASK_ANOTHER or pick is None:
         return False
     tried = exchange.tried | {pick.slot}
     router = exchange.context.router
     other = router.has_other(exchange.pool_name, exchange.request, tried, exchange.last_s)
-    return other and _may_retry(exchange, free=False)
+    if not other or not _may_retry(exchange, free=False):
+        return False
+    exchange.last_error = f"the engine answered {status}"
+    return True
 
 
 def try_elsewhere(exchange: "Exchange") -> None:

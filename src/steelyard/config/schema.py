@@ -26,6 +26,7 @@ from steelyard.config.checks import require_fraction as _require_fraction
 from steelyard.config.checks import require_not_below as _require_not_below
 from steelyard.config.console import ConsoleOptions
 from steelyard.config.fallback import FallbackOptions, ModelOptions, check_models, check_networks
+from steelyard.config.tracing import TracingOptions
 from steelyard.model.errors import ConfigError
 from steelyard.policies.prefix_index import LEAST_TABLE_WORDS
 from steelyard.policies.routing.registry import DEFAULT_POLICY
@@ -297,6 +298,7 @@ class Configuration:
     keys: KeyOptions = field(default_factory=KeyOptions)  # see below
     tenants: tuple[TenantOptions, ...] = ()  # [[tenants]]; none: everybody may ask for everything
     admin_access: AdminOptions = field(default_factory=AdminOptions)  # see below
+    tracing: TracingOptions = field(default_factory=TracingOptions)  # see below
     console: ConsoleOptions = field(default_factory=ConsoleOptions)  # see [console]
 
     def __post_init__(self) -> None:

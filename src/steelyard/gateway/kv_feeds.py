@@ -31,7 +31,7 @@ from steelyard.policies.prefix_index import PrefixIndex
 from steelyard.telemetry.kv_events import KvEventCounts, KvEventFeed, KvEventSource, zmq_asyncio
 
 MAX_BODIES: Final = 256
-MAX_BODY_BYTES: Final = 1 << 20
+MAX_BODY_BYTES: Final = 1 << 19  # what comes of more tokens is longer than an answer is read
 MAX_WAITING: Final = 64
 MAX_TIED: Final = 65_536
 TOKENIZE_TIMEOUT_S: Final = 5.0

@@ -57,7 +57,6 @@ SOURCES = (
     "policies/failure/*.py",
     "policies/pref*.py",
     "policies/ring.py",
-    "policies/routing/*.py",
     "policies/ties.py",
     "reports/objectives.py",
     "routing/router.py",
@@ -131,18 +130,20 @@ def simulated(policy: str, case: Case, seed: int) -> SimulationReport:
 
 
 @cache
-def sources_digest() -> str:
-    """Of everything that may change a run, this file included."""
+def sources_digest(policy: str) -> str:
+    """Of everything that may change a policy's run, this file included; other policies cannot."""
     package = Path(steelyard.__file__).parent
-    paths = sorted({path for pattern in SOURCES for path in package.glob(pattern)})
+    paths = {path for pattern in SOURCES for path in package.glob(pattern)}
+    if policy in POLICIES:
+        paths.add(package.parent.joinpath(*POLICIES[policy].__module__.split(".")).with_suffix(".py"))
     digest = hashlib.sha256()
-    for path in (*paths, Path(__file__)):
+    for path in (*sorted(paths), Path(__file__)):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
 
 
 def _kept_at(policy: str, case: Case, seed: int) -> Path:
-    return KEPT / sources_digest() / case.key / f"{policy}-{seed}.json"
+    return KEPT / sources_digest(policy) / case.key / f"{policy}-{seed}.json"
 
 
 def is_kept(policy: str, case: Case, seed: int) -> bool:

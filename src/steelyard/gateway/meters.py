@@ -82,10 +82,13 @@ PLAIN: Final = (
     "malformed_requests",
     "access_log_dropped",
     "stream_continuations",
+    "kv_event_batches",
+    "kv_event_gaps",
+    "kv_event_losses",
 )
 WASTED: Final = ("continued", "replayed", "cut", "left")  # why tokens were computed twice, or for nobody
 # Where each table begins in the row, behind the plain counters.
-POOLS_AT: Final = 6
+POOLS_AT: Final = 9
 REPLICAS_AT: Final = POOLS_AT + MAX_POOLS * STATUS_CLASSES_COUNT
 TTFT_AT: Final = REPLICAS_AT + MAX_SLOTS * OUTCOMES_COUNT
 TOTAL_AT: Final = TTFT_AT + MAX_POOLS * HISTOGRAM_WORDS
@@ -93,7 +96,9 @@ WASTED_AT: Final = TOTAL_AT + MAX_POOLS * HISTOGRAM_WORDS
 PROMPT_AT: Final = WASTED_AT + 4
 OUTPUT_AT: Final = PROMPT_AT + MAX_POOLS * HISTOGRAM_WORDS
 TPOT_AT: Final = OUTPUT_AT + MAX_POOLS * HISTOGRAM_WORDS
-_RETRIES, _CUT, _REFUSED, _MALFORMED, _LOG_DROPPED, _CONTINUED = range(len(PLAIN))
+_RETRIES, _CUT, _REFUSED, _MALFORMED, _LOG_DROPPED, _CONTINUED, _KV_BATCHES, _KV_GAPS, _KV_LOSSES = range(
+    len(PLAIN)
+)
 
 
 # What a status counts as: (class, outcome of the replica).
@@ -213,6 +218,12 @@ class Meters:
         at = WASTED_AT + WASTED.index(cause)
         self._words[at] += tokens
         self._row[at] = self._words[at]
+
+    def kv_events(self, batches: int, gaps: int, losses: int) -> None:
+        """So many more batches of cache events were heard, were missing, were lost for good."""
+        for at, count in ((_KV_BATCHES, batches), (_KV_GAPS, gaps), (_KV_LOSSES, losses)):
+            self._words[at] += count
+            self._row[at] = self._words[at]
 
     def client_error(self, status: int) -> None:
         """A connection was refused (503) or sent what is no request."""

@@ -16,6 +16,9 @@ _PLAIN_HELP = {
     "malformed_requests": "Requests refused before a pool was found for them.",
     "access_log_dropped": "Access log lines dropped.",
     "stream_continuations": "Times that another engine was asked to go on with an answer.",
+    "kv_event_batches": "Batches of cache events heard from engines, by all workers.",
+    "kv_event_gaps": "Times that batches of cache events were missing.",
+    "kv_event_losses": "Times that cache events were lost for good or unreadable, and a replica's forgotten.",
 }
 _LOAD = (
     ("requests_in_flight", "Requests in flight on a replica."),

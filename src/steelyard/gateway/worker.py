@@ -30,6 +30,7 @@ from steelyard.gateway.context import WorkerContext
 from steelyard.gateway.door import Door
 from steelyard.gateway.forwarding import TrustedProxies
 from steelyard.gateway.keys import KeyRing
+from steelyard.gateway.kv_feeds import follow_kv_events
 from steelyard.gateway.leaving import QUIET_S, leave
 from steelyard.gateway.meters import Meters
 from steelyard.gateway.pool_policy import pool_policy
@@ -140,6 +141,8 @@ def build_context(
         return loop.call_later(PUBLISH_S, publish)
 
     meters = Meters(page, worker, soon)
+    shared = PrefixIndex(page.index_memory, configuration.prefix_index_entries)
+    follow_kv_events(configuration, pools, shared, meters)
     tracing = Tracing(configuration, os.urandom(16)) if configuration.tracing.endpoint else None
     log: AccessLog | None = NoAccessLog() if tracing is not None else None
     if configuration.access_log:

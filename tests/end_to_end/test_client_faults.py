@@ -32,7 +32,7 @@ from tests.harness.processes import Running, configured_gateway, metrics, wait_u
 from tests.harness.raw_client import ask, connected, post, read_answer, stream_post
 
 CHAT = "/v1/chat/completions"
-DATED = ("keys.py", "pool_tries.py", "receipts.py")
+DATED = ("keys.py", "pool_tries.py", "receipts.py", "tracing.py", "console_source.py")
 SRC = Path(__file__).parents[2] / "src"
 
 

@@ -298,7 +298,8 @@ def test_a_retry_storm_is_capped_at_a_share_of_the_load(tmp_path: Path) -> None:
 
 def test_limits_are_kept_by_the_monotonic_clock() -> None:
     wall_clock = re.compile(r"\btime\.time\(|\bdatetime\.(now|utcnow|today)\(|\bfrom time import .*\btime\b")
-    # The wall clock may stamp a log, a trace or a receipt, keys and sessions expire by it, and an engine may name a date.
+    # The wall clock may stamp a log, a trace or a receipt; keys and sessions expire by it, and an engine may
+    # name a date.
     for folder in ("gateway", "routing", "policies", "wire", "cluster", "runtime"):
         for file in (SRC / "steelyard" / folder).rglob("*.py"):
             if "log" not in file.name and file.name not in DATED:

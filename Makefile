@@ -9,7 +9,7 @@ FUZZ_SECONDS ?= 300
 ENGINE_VENV ?= .venv-engine
 
 .PHONY: help pure demo test lint types arrows sizes unit environment benchmarks clean test-ray test-slurm test-torch
-.PHONY: fuzz test-engine soak
+.PHONY: fuzz test-engine soak docs packages
 
 help:  ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -53,6 +53,17 @@ sizes: $(STAMP)
 
 unit: $(COMPILED)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+docs: $(STAMP)  ## Build the documentation site in out/docs/site; every link must lead somewhere
+	$(BIN)/python -m tools.docs_site
+
+packages: $(STAMP) .venvs/linters/.installed  ## Build and install wheel and sdist every way; lint deploy/ (minutes)
+	STEELYARD_PACKAGES=1 $(BIN)/python -m pytest -rs -n 2 tests/packages tests/deploy
+
+.venvs/linters/.installed: deploy/linters.txt
+	$(PYTHON) -m venv .venvs/linters
+	.venvs/linters/bin/pip install --quiet --requirement deploy/linters.txt
+	touch $@
 
 fuzz: $(STAMP)  ## Fuzz every reader of strangers' bytes, FUZZ_SECONDS each; guided by coverage too, with atheris
 	$(BIN)/python -m tools.fuzz all --seconds $(FUZZ_SECONDS)

@@ -5,7 +5,9 @@ package is built as it is and behaves the same. An editable install puts the ext
 """
 
 import os
+import shutil
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,13 @@ class CustomBuildHook(BuildHookInterface[Any]):
 
         remove_compiled(root)
         if os.environ.get("STEELYARD_COMPILE") == "0" or self.target_name != "wheel":
+            return
+        compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
+        if shutil.which(compiler) is None:  # said before half a minute is spent on writing C
+            print(
+                f"steelyard: built without compiled parts: there is no C compiler ({compiler})",
+                file=sys.stderr,
+            )
             return
         try:
             made = compile_in_place(root)

@@ -66,14 +66,47 @@ def test_checks_a_file(tmp_path: Path) -> None:
         (("simulate", "/nowhere.csv"), "/nowhere.csv: No such file or directory"),
         (("simulate", "generated", "--policy", "hash-rng"), "did you mean 'hash-ring'?"),
         (("engine", "--profile", "none"), "is not one of"),
-        (("nonsense",), "No such command"),
+        (("nonsense",), "there is no verb 'nonsense'"),
+        (("serv",), "there is no verb 'serv', did you mean 'serve'?: see `steelyard --help`"),
+        (("serve", "--lisen", "x"), "no such option '--lisen'"),
+        (("serve", "--emulated", "x"), "see `steelyard serve --help`"),
+        (("submit",), "missing argument 'WHAT"),
+        (("check", "."), "cannot read .: Is a directory"),
+        (("status", "--admin", "127.0.0.1:1"), "name its admin port with --admin"),
+        (("jobs", "--state", "/nowhere"), "start one with `steelyard up`"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_code_2(arguments: tuple[str, ...], says: str) -> None:
     result = run(*arguments)
     assert result.returncode == 2
     assert says in result.stderr
-    assert "Traceback" not in result.stderr
+    assert result.stderr.startswith("steelyard: ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_replay_to_nobody_says_so_by_its_exit_code() -> None:
+    result = run("replay", "generated", "--limit", "2", "--speed", "100", "--to", "http://127.0.0.1:1")
+    assert result.returncode == 1
+    assert "2 failed" in result.stdout
+    assert "nan" not in result.stdout
+
+
+def test_a_wrong_key_names_its_line_and_the_nearest(tmp_path: Path) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text('[[pools]]\npolcy = "x"\n[[pools.replicas]]\nurl = "http://127.0.0.1:8000"\n')
+    result = run("serve", str(path))
+    assert result.returncode == 2
+    assert result.stderr == f"steelyard: {path}, line 2: unknown key 'pools.polcy': did you mean 'policy'?\n"
+
+
+def test_an_engine_s_port_in_use_is_one_sentence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = run("engine", "--port", str(port))
+    assert result.returncode == 2
+    assert result.stderr == (
+        f"steelyard: cannot listen on 127.0.0.1:{port}: Address already in use: choose another --port\n"
+    )
 
 
 def test_a_port_in_use_is_one_sentence() -> None:

@@ -1,6 +1,7 @@
 """`steelyard engine`: an emulated LLM engine."""
 
 import asyncio
+import os
 import signal
 from typing import get_args
 
@@ -46,7 +47,7 @@ async def _serve(emulated: EmulatedEngine, host: str, port: int) -> None:
         server, taken = await start_engine(emulated, host, port)
     except OSError as error:
         raise ConfigError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}: choose another --port"
+            f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}: choose another --port"
         ) from None
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,5 +1,6 @@
 """The `steelyard` command. Verbs are loaded when they are called, so that the command starts at once."""
 
+import difflib
 import importlib
 import sys
 
@@ -64,6 +65,16 @@ class Verbs(click.Group):
         command = getattr(module, cmd_name.replace("-", "_"))
         return with_examples(command, cmd_name) if isinstance(command, click.Command) else None
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb; one that is not there is an error that names the nearest."""
+        if args[0] not in VERBS and not args[0].startswith("-"):
+            nearest = difflib.get_close_matches(args[0], VERBS, n=1)
+            hint = f", did you mean {nearest[0]!r}?" if nearest else ""
+            raise click.UsageError(f"there is no verb {args[0]!r}{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Verbs that begin so, without loading them."""
         if incomplete.startswith("-"):
@@ -85,16 +96,25 @@ def steelyard() -> None:
     \b
     Try it:
       steelyard demo
+      steelyard serve --emulated 2
       steelyard serve --engine http://127.0.0.1:8000 --engine http://127.0.0.1:8001
     """
+
+
+def _sentence(error: click.ClickException) -> str:
+    """What click found wrong with the command line, and where to look, in one line."""
+    text = " ".join(error.format_message().split()).removesuffix(".")
+    text = text[:1].lower() + text[1:]
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return f"{text}: see `{context.command_path} --help`" if context is not None else text
 
 
 def main() -> None:
     """Run a command; what went wrong is one sentence and an exit code."""
     try:
-        sys.exit(steelyard.main(standalone_mode=False) or exit_codes.DONE)
+        sys.exit(steelyard.main(prog_name="steelyard", standalone_mode=False) or exit_codes.DONE)
     except click.ClickException as error:
-        error.show()
+        print(f"steelyard: {_sentence(error)}", file=sys.stderr)
         sys.exit(exit_codes.MISTAKE)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(exit_codes.INTERRUPTED)

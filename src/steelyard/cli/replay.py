@@ -1,6 +1,8 @@
 """`steelyard replay`: a trace against an endpoint."""
 
 import json
+import math
+import sys
 
 import click
 import uvloop
@@ -8,6 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from steelyard.cli import exit_codes
 from steelyard.cli.trace_argument import load_requests
 from steelyard.replay.report import ReplayReport, summarise
 from steelyard.replay.run import replay as run_replay
@@ -43,12 +46,14 @@ def replay(
 ) -> None:
     """Replay TRACE (a file, or the word "generated") against an endpoint, open loop.
 
+    Exit code 1 when an answer failed or was cut; requests refused with 429 or 503 are told, and no failure.
+
     \b
     steelyard replay generated --to http://127.0.0.1:8080 --limit 200
     """
     requests = load_requests(trace, limit, seed)
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=as_json) as progress:
+    with Progress(console=console, transient=True, disable=as_json or not console.is_terminal) as progress:
         bar = progress.add_task("replaying", total=len(requests))
         outcomes, span_s = uvloop.run(
             run_replay(requests, url, model=model, speed=speed, done=lambda: progress.advance(bar))
@@ -58,6 +63,8 @@ def replay(
         click.echo(json.dumps(report.as_json(), indent=2))
     else:
         Console().print(table_of(report))
+        click.echo(summary_of(report))
+    sys.exit(exit_codes.FAILED if report.broken else exit_codes.DONE)
 
 
 def table_of(report: ReplayReport) -> Table:
@@ -65,13 +72,20 @@ def table_of(report: ReplayReport) -> Table:
     table = Table("", "p50", "p90", "p99", box=None)
     for name, quantiles in (("TTFT", report.ttft_s), ("TPOT", report.tpot_s), ("total", report.total_s)):
         table.add_row(
-            name, *(f"{value * 1e3:,.1f} ms" for value in (quantiles.p50, quantiles.p90, quantiles.p99))
+            name, *(_milliseconds(value) for value in (quantiles.p50, quantiles.p90, quantiles.p99))
         )
+    return table
+
+
+def _milliseconds(value_s: float) -> str:
+    return "–" if math.isnan(value_s) else f"{value_s * 1e3:,.1f} ms"
+
+
+def summary_of(report: ReplayReport) -> str:
+    """How it ended: one line, and one for each of the first errors."""
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(report.kinds.items()))
-    table.caption = (
+    line = (
         f"{report.requests} requests in {report.span_s:.1f} s: {kinds}; "
         f"goodput {report.goodput_per_s:.2f}/s ({report.goodput_share:.1%})"
     )
-    for error in report.first_errors:
-        table.caption += f"\n{error}"
-    return table
+    return "\n".join([line, *report.first_errors])

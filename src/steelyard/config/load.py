@@ -85,7 +85,8 @@ def from_engines(urls: Sequence[str], **options: Any) -> Configuration:
     """
     if not urls:
         raise ConfigError(
-            "there is no engine: name one with --engine http://HOST:PORT, or give a configuration file"
+            "there is no engine: name one with --engine http://HOST:PORT, give a configuration file, "
+            "or try it with --emulated 2"
         )
     policy = options.pop("policy", None)
     pool = PoolOptions(replicas=tuple(ReplicaOptions(url=url) for url in urls))

@@ -8,9 +8,9 @@ What was charged is released exactly once, in `release`. For engines that fail s
 
 import asyncio
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from steelyard.gateway import answers, receipts, setbacks
+from steelyard.gateway import answers, forwarding, receipts, setbacks
 from steelyard.gateway.access_log import record_of
 from steelyard.gateway.answer_head import AnswerHead
 from steelyard.gateway.kept_stream import KeptStream
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from steelyard.gateway.tenants import Tenant
 
 NOTHING_TRIED: frozenset[int] = frozenset()
-ASK_ANOTHER: Final = frozenset((429, 503))  # statuses after which another replica may do better
 
 
 class Exchange:
@@ -183,7 +182,12 @@ class Exchange:
             return
         self.connection = connection
         place = self.context.upstreams[pick.slot].place
-        head = plan.head_bytes(place, self.client.forwarding_lines(plan), self.request_id, len(body))
+        lines = self.client.forwarding_lines(plan)
+        if self.context.tracing is not None:
+            lines += self.context.tracing.lines(self)
+        head = plan.head_bytes(place, lines, self.request_id, len(body))
+        if self.client.believed:
+            head = forwarding.with_host(head, plan.head.own)
         connection.send(self.kept or self, head, body, head_request=plan.is_head)
         if self.client.writing_paused:
             connection.transport.pause_reading()  # it goes on with an answer that the client is slow to read
@@ -201,8 +205,7 @@ class Exchange:
         self.last_s = now_s = monotonic()
         plan, client, context = self.plan, self.client, self.context
         status = head.status
-        if status in ASK_ANOTHER and setbacks.another_may_answer(self):
-            self.last_error = f"the engine answered {status}"
+        if setbacks.another_may_answer(self, status):
             setbacks.try_elsewhere(self)
             return
         if status >= 400 and self.tries is not None and self.tries.refused(head, body):
@@ -228,8 +231,7 @@ class Exchange:
     def answer_head(self, head: AnswerHead, length: int, has_body: bool) -> None:
         """The engine's head is here; it waits for the first payload."""
         self.last_s = monotonic()
-        if head.status in ASK_ANOTHER and setbacks.another_may_answer(self):
-            self.last_error = f"the engine answered {head.status}"
+        if setbacks.another_may_answer(self, head.status):
             self.abandon()
             setbacks.try_elsewhere(self)
             return
@@ -372,6 +374,8 @@ class Exchange:
             ttft_s = first_s - self.started_s if first_s else 0.0
             slot = pick.slot if pick is not None else -1
             context.meters.request_finished(pool.index, slot, status, ttft_s, now_s - self.started_s)
+            if output_tokens:
+                context.meters.answered(pool.index, self.request, output_tokens, first_s, now_s)
         if context.access_log is None and self.admission is None:
             return
         if output_tokens is None:

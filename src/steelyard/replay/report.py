@@ -30,6 +30,11 @@ class ReplayReport:
         """Requests that failed before any of their answer was seen, refused ones included."""
         return self.kinds.get("failed", 0) + self.kinds.get("refused", 0)
 
+    @property
+    def broken(self) -> int:
+        """Requests that failed, or whose answers were cut."""
+        return self.kinds.get("failed", 0) + self.kinds.get("cut", 0)
+
     def as_json(self) -> dict[str, object]:
         """Plain values; NaN becomes null."""
         return without_nan(asdict(self)) | {"lost": self.lost}

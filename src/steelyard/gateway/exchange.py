@@ -205,7 +205,7 @@ class Exchange:
         self.last_s = now_s = monotonic()
         plan, client, context = self.plan, self.client, self.context
         status = head.status
-        if setbacks.another_may_answer(self, status):
+        if setbacks.turned_away(self, status):
             setbacks.try_elsewhere(self)
             return
         if status >= 400 and self.tries is not None and self.tries.refused(head, body):
@@ -231,7 +231,7 @@ class Exchange:
     def answer_head(self, head: AnswerHead, length: int, has_body: bool) -> None:
         """The engine's head is here; it waits for the first payload."""
         self.last_s = monotonic()
-        if setbacks.another_may_answer(self, head.status):
+        if setbacks.turned_away(self, head.status):
             self.abandon()
             setbacks.try_elsewhere(self)
             return

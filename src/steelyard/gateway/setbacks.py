@@ -110,20 +110,23 @@ def _cut(exchange: "Exchange", why: str) -> None:
     (client.transport.close if told else client.transport.abort)()
 
 
-def another_may_answer(exchange: "Exchange", status: int) -> bool:
-    """Whether a request that was turned away may go to a replica that is there to take it; if so it is
-    paid for.
-    """
+def turned_away(exchange: "Exchange", status: int) -> bool:
+    """Whether an engine turned a request away that another one may take; if so that is paid for."""
+    if status not in ASK_ANOTHER or not another_may_answer(exchange):
+        return False
+    exchange.last_error = f"the engine answered {status}"
+    return True
+
+
+def another_may_answer(exchange: "Exchange") -> bool:
+    """Whether a replica is there that was not tried, and may be; if so that is paid for."""
     pick = exchange.pick
-    if status not in ASK_ANOTHER or pick is None:
+    if pick is None:
         return False
     tried = exchange.tried | {pick.slot}
     router = exchange.context.router
     other = router.has_other(exchange.pool_name, exchange.request, tried, exchange.last_s)
-    if not other or not _may_retry(exchange, free=False):
-        return False
-    exchange.last_error = f"the engine answered {status}"
-    return True
+    return other and _may_retry(exchange, free=False)
 
 
 def try_elsewhere(exchange: "Exchange") -> None:

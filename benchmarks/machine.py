@@ -2,6 +2,7 @@
 
 import os
 import platform
+import subprocess
 from pathlib import Path
 
 
@@ -15,3 +16,10 @@ def describe() -> str:
     cores = len(os.sched_getaffinity(0))
     system = f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
     return f"{model}, {cores} cores, {system}, load now {load:.1f}"
+
+
+def commit() -> str:
+    """Of the sources, with -dirty behind it when something was changed; "unknown" outside a repository."""
+    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=9"]
+    said = subprocess.run(git, capture_output=True, text=True, check=False)
+    return said.stdout.strip() or "unknown"

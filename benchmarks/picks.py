@@ -21,6 +21,7 @@ LOOK_AT_ALL = {
     "weighted-least-requests",
     "least-tokens",
     "hash-ring",
+    "prefix-hash",
     "lmetric",
     "dynamo-cost",
     "dynamo-cost-32",

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-from benchmarks.machine import describe
+from benchmarks.machine import commit, describe
 from benchmarks.overhead.processes import ended, free_port, wait_for
 from benchmarks.overhead.proxies import PROXIES
 from benchmarks.overhead.rounds import answer_once
@@ -98,30 +98,35 @@ def simulated(policy: str, requests: list[TraceRequest], seed: int) -> tuple[flo
     return report.ttft_s.p50, report.ttft_s.p90
 
 
-def _median(values: list[float]) -> float:
-    return statistics.median(values)
+def _spread(values: list[float], form: str) -> str:
+    """Median, and in brackets the least and the most."""
+    text = format(statistics.median(values), form)
+    if len(values) == 1:
+        return text
+    return f"{text} ({format(min(values), form)}–{format(max(values), form)})"
 
 
 def router_row(name: str, reports: list[ReplayReport]) -> str:
-    """One router's line: medians over seeds."""
-
-    def ttft(quantile: str) -> float:
-        return _median([getattr(report.ttft_s, quantile) for report in reports])
-
-    share = _median([report.goodput_share for report in reports])
-    goodput = _median([report.goodput_per_s for report in reports])
+    """One router's line: medians over seeds, the least and the most."""
+    ttft = [
+        _spread([getattr(report.ttft_s, quantile) for report in reports], ".3f")
+        for quantile in ("p50", "p90", "p99")
+    ]
+    share = _spread([report.goodput_share for report in reports], ".1%")
+    goodput = _spread([report.goodput_per_s for report in reports], ".2f")
     lost = sum(report.requests - report.kinds.get("ok", 0) for report in reports)
-    cells = (f"{ttft('p50'):.3f}", f"{ttft('p90'):.3f}", f"{ttft('p99'):.3f}")
-    return f"| {name} | {' | '.join(cells)} | {share:.1%} | {goodput:.2f} | {lost} |"
+    return f"| {name} | {' | '.join(ttft)} | {share} | {goodput} | {lost} |"
 
 
 def agreement_row(name: str, reports: list[ReplayReport], expected: list[tuple[float, float]]) -> str:
-    """Live beside simulated: medians over seeds, and their difference."""
+    """Live beside simulated: means over seeds, their difference, and that of each seed."""
     cells = []
     for quantile, at in (("p50", 0), ("p90", 1)):
-        seen = _median([getattr(report.ttft_s, quantile) for report in reports])
-        virtual = _median([pair[at] for pair in expected])
-        cells += [f"{seen:.3f}", f"{virtual:.3f}", f"{seen / virtual - 1:+.1%}"]
+        seen = [getattr(report.ttft_s, quantile) for report in reports]
+        virtual = [pair[at] for pair in expected]
+        each = ", ".join(f"{one / two - 1:+.1%}" for one, two in zip(seen, virtual, strict=True))
+        mean, meant = statistics.fmean(seen), statistics.fmean(virtual)
+        cells += [f"{mean:.3f}", f"{meant:.3f}", f"{mean / meant - 1:+.1%} ({each})"]
     return f"| {name} | {' | '.join(cells)} |"
 
 
@@ -132,7 +137,9 @@ def page(names: list[str], seeds: range, seconds: float) -> str:
     before = describe()
     for seed in seeds:
         requests = requests_of(seed, seconds)
-        for name in names:
+        # Each seed begins with another router, so that a machine that grows busy favours none.
+        turn = seed % len(names)
+        for name in names[turn:] + names[:turn]:
             with tempfile.TemporaryDirectory() as folder:
                 runs[name].append(uvloop.run(live(name, requests, Path(folder))))
             if ROUTERS[name]:
@@ -140,15 +147,18 @@ def page(names: list[str], seeds: range, seconds: float) -> str:
     versions = ", ".join(f"{name} {PROXIES[name].described()}" for name in names)
     lines = [
         "# Routers over real sockets\n",
-        f"{before}. {ENGINES} emulated engines ({PROFILE}), {GROUPS} groups of prompts with {SHARED_TOKENS:,}"
-        f" shared and {OWN_TOKENS} own tokens, {OUTPUT_TOKENS} tokens of answer, "
+        f"{before}; commit {commit()}. "
+        f"{ENGINES} emulated engines ({PROFILE}), {GROUPS} groups of prompts, {SHARED_TOKENS:,} shared and"
+        f" {OWN_TOKENS} own tokens, {OUTPUT_TOKENS} tokens of answer, "
         f"{RATE_PER_S:g} requests/s for {seconds:g} s, {len(seeds)} seeds. "
-        f"SLO: first token in {OBJECTIVE.ttft_s:g} s, then {OBJECTIVE.tpot_s:g} s a token. Medians. "
+        f"SLO: first token in {OBJECTIVE.ttft_s:g} s, then {OBJECTIVE.tpot_s:g} s a token. "
+        "Medians, in brackets the least and the most. "
         f"{versions}.\n",
         "| router | TTFT p50, s | p90, s | p99, s | in SLO | goodput, 1/s | not answered |",
         "|---|---:|---:|---:|---:|---:|---:|",
         *(router_row(name, runs[name]) for name in names),
         "\n## Live and simulated\n",
+        "Means over seeds; in brackets the difference of each seed. Within a tenth is the goal.\n",
         "| router | p50 live, s | simulated | | p90 live, s | simulated | |",
         "|---|---:|---:|---:|---:|---:|---:|",
         *(agreement_row(name, runs[name], expected[name]) for name in expected),
@@ -160,10 +170,15 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.routing_live", description=__doc__)
     parser.add_argument("--only", default=",".join(ROUTERS), help="routers, separated by commas")
+    parser.add_argument(
+        "--agreement", action="store_true", help="only steelyard's two: how well the simulator foretells them"
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=40.0, help="of arrivals a run")
     parser.add_argument("--out", type=Path, help="write the page there, too")
     chosen = parser.parse_args()
+    if chosen.agreement:
+        chosen.only = ",".join(name for name, policy in ROUTERS.items() if policy)
     unknown = [name for name in chosen.only.split(",") if name not in ROUTERS]
     if unknown:
         parser.error(f"--only: {unknown[0]!r} is none of {', '.join(ROUTERS)}")

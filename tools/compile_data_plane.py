@@ -42,6 +42,7 @@ COMPILED = (
     "routing/stream_keeper.py",
     "gateway/kept_stream.py",
     "wire/openai.py",
+    "wire/prompt.py",
     "wire/decimal_bytes.py",
     "routing/router.py",
     "cluster/ledger.py",

@@ -10,7 +10,7 @@ import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 
-from steelyard.config import access, console, fallback, schema
+from steelyard.config import access, console, fallback, schema, tracing
 
 PAGE = Path("docs/configuration.md")
 TABLES = (
@@ -33,6 +33,7 @@ TABLES = (
     ("tenants", access.TenantOptions),
     ("tenants.model_limits", access.ModelLimitOptions),
     ("admin_access", access.AdminOptions),
+    ("tracing", tracing.TracingOptions),
     ("pools.streams", schema.StreamOptions),
     ("console", console.ConsoleOptions),
 )

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -29,7 +30,7 @@ def page(balancers: list[Balancer], plan: Plan, skewed: Plan) -> tuple[str, dict
     room = max(outcome.steady.kept_objects for outcome in usual.values())
     lines = [
         "# Balancers before real caches\n",
-        f"{machine}. {versions()}.\n",
+        f"{machine}, {os.getloadavg()[0]:.1f} at the end. {versions()}.\n",
         f"{plan.caches} nginx caches that hold about {room // plan.caches} objects and answer at most "
         f"{plan.shape.rate_per_s} requests/s each; {plan.keys:,} keys; {plan.requests:,} requests by "
         f"{plan.clients} clients, seed {plan.seed}. Popularity: Zipf, exponent {plan.exponent:g}.\n",

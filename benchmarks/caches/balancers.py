@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from steelyard.demo.caches import CacheNode, end, free_port, nginx_command, wait_for_port
+from steelyard.demo.key_stream import wait_for_answer
 
 Command = Callable[[Path, int, Sequence[CacheNode]], list[str]]
 
@@ -104,6 +105,7 @@ def balanced(balancer: Balancer, nodes: Sequence[CacheNode], folder: Path) -> It
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, cwd=folder)
     try:
         wait_for_port(port, process, folder / "said.log")
+        wait_for_answer(port)
         yield port
     finally:
         end([process])

@@ -20,7 +20,7 @@ class Plan:
 
     caches: int = 8
     keys: int = 20_000
-    requests: int = 20_000
+    requests: int = 16_000
     exponent: float = 0.9
     clients: int = 48
     seed: int = 7

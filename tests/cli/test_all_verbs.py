@@ -1,7 +1,9 @@
 """What holds for every verb: examples in its help, JSON, one sentence where nobody answers."""
 
+import os
 import re
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -23,6 +25,7 @@ DOES = {
     "engine", "keys", "keys add", "keys revoke", "logs", "move", "pause", "reload", "resume", "serve", "up",
     "upgrade",
 }  # fmt: skip
+PROGRAM = 'import sys; sys.argv[0] = "steelyard"; from steelyard.cli.main import main; main()'
 ROOT = Path(__file__).parents[2]
 
 
@@ -136,9 +139,21 @@ def test_completion_names_verbs_options_and_values(shell: str) -> None:
     assert [item.value for item in complete.get_completions(["up", "--executor"], "s")] == ["slurm"]
 
 
-def test_the_shell_gets_its_completions() -> None:
-    done = run("completion", "bash")
-    assert subprocess.run(["bash", "-n"], input=done.stdout, text=True, check=False).returncode == 0
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_bash_completes_with_it(tmp_path: Path) -> None:
+    program = tmp_path / "steelyard"
+    path = os.pathsep.join(path for path in sys.path if path)
+    program.write_text(f"#!/bin/sh\nPYTHONPATH={path} exec {sys.executable} -c '{PROGRAM}' \"$@\"\n")
+    program.chmod(0o755)
+    script = (
+        'eval "$(steelyard completion bash)"; COMP_WORDS=(steelyard simu); COMP_CWORD=1; '
+        '_steelyard_completion steelyard; echo "${COMPREPLY[@]}"'
+    )
+    found = os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", "-c", script], env=found, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout, done.stderr) == ("simulate simulate-cluster\n", "")
 
 
 def test_the_page_says_what_the_exit_codes_mean() -> None:

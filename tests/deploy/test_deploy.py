@@ -51,6 +51,18 @@ def test_names_only_metrics_that_the_gateway_exposes(path: Path) -> None:
     assert named <= exposed()
 
 
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (Debian: prometheus)")
+def test_promtool_reads_every_query_of_the_dashboard(tmp_path: Path) -> None:
+    panels = json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]
+    queries = [target["expr"] for panel in panels for target in panel["targets"]]
+    rules = [{"record": f"panel:query:{number}", "expr": query} for number, query in enumerate(queries)]
+    path = tmp_path / "rules.yml"
+    path.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))  # JSON is YAML
+    command = ["promtool", "check", "rules", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_the_dashboard_has_a_query_in_every_panel() -> None:
     panels = json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]
     assert all(target["expr"] for panel in panels for target in panel["targets"])

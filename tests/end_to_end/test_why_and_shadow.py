@@ -74,6 +74,14 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             yield Served(front, list(ids), list(headers), log)
 
 
+def slowed(served: Served, tmp_path: Path) -> Path:
+    """The log as if people had asked: with time between the requests for a prompt to be kept."""
+    rows = sorted(map(json.loads, served.log.read_text().splitlines()), key=lambda row: row["at"])
+    path = tmp_path / "access.jsonl"
+    path.write_text("\n".join(json.dumps(row | {"at": row["at"] + 5 * n}) for n, row in enumerate(rows)))
+    return path
+
+
 def cli(*arguments: str) -> Result:
     return CliRunner().invoke(steelyard, list(arguments), catch_exceptions=False)
 
@@ -137,18 +145,26 @@ def test_a_shadow_is_counted_over_all_workers_and_simulated_on_the_log(served: S
 
 
 def test_logged_traffic_is_replayed_under_another_policy(served: Served, tmp_path: Path) -> None:
-    # As if people had asked: with time between the requests for a prompt to be processed and kept.
-    rows = [json.loads(line) for line in served.log.read_text().splitlines()]
-    for number, row in enumerate(sorted(rows, key=lambda row: row["at"])):
-        row["at"] += 5 * number
-    slow = tmp_path / "slow.jsonl"
-    slow.write_text("\n".join(map(json.dumps, rows)))
-    result = cli("replay-log", str(slow), "--policy", "random", "--policy", "prefix-ttft", "--json")
+    result = cli(
+        "replay-log", str(slowed(served, tmp_path)), "--policy", "random", "--policy", "prefix-ttft", "--json"
+    )
     report = json.loads(result.stdout)
     assert [each["policy"] for each in report["simulated"]] == ["random", "prefix-ttft"]
     assert [each["hit_share"] > 0.3 for each in report["simulated"]] == [True, True], report
     assert report["logged_ttft_s"]["p50"] > 0
     assert "TTFT p99" in cli("replay-log", str(served.log), "--policy", "random").output
+
+
+def test_a_gateways_log_is_a_trace_like_any_other(served: Served, tmp_path: Path) -> None:
+    path = str(slowed(served, tmp_path))
+    asked = ("--policy", "prefix-ttft", "--policy", "round-robin", "--replicas", "3", "--seed", "2")
+    done = cli("simulate", path, *asked, "--json")
+    runs = json.loads(done.stdout)
+    assert [run["policy"] for run in runs] == ["prefix-ttft", "round-robin"]
+    assert [run["requests"] for run in runs] == [len(served.ids)] * 2
+    assert runs[0]["hit_share"] >= runs[1]["hit_share"] > 0.3
+    planned = json.loads(cli("plan", path, "--slo", "ttft=2s,tpot=100ms", "--json").stdout)
+    assert planned["fewest"] == 1
 
 
 def test_answers_say_what_was_picked_where_that_is_asked_for(served: Served) -> None:

@@ -1,4 +1,4 @@
-"""What changes round a gateway, rows 31, 32, 35: reloads under streams, broken files, forgetful engines."""
+"""Rows 31, 32 and 35: a reload under streams, a broken configuration, engines that forget what they serve."""
 
 import contextlib
 import json

@@ -1,15 +1,16 @@
 """The admin port: who may do what, and what is refused before anything is done."""
 
 import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from steelyard.config.access import AdminOptions
-from steelyard.gateway import answers
+from steelyard.gateway import admin, answers
 from steelyard.gateway.admin import AdminServer
 from steelyard.model.errors import ConfigError
-from steelyard.runtime.admin_exchange import AdminRequest
+from steelyard.runtime.admin_exchange import AdminRequest, EventStream
 from steelyard.runtime.listeners import listen
 
 
@@ -65,6 +66,15 @@ def test_a_page_of_another_origin_can_do_nothing(line: str) -> None:
     assert answered(f"POST /drain HTTP/1.1\nHost: localhost:PORT\n{line}\n") == (403, [])
 
 
+def test_a_link_from_elsewhere_leads_to_a_page_and_to_nothing_else() -> None:
+    visit = "Host: localhost\nSec-Fetch-Site: cross-site\nSec-Fetch-Mode: navigate\nSec-Fetch-Dest: %s\n"
+    assert answered(f"GET /console/jobs HTTP/1.1\n{visit % 'document'}")[0] == 200
+    assert answered(f"GET /console/jobs HTTP/1.1\n{visit % 'iframe'}")[0] == 403
+    assert answered(f"GET /console/api/overview HTTP/1.1\n{visit % 'document'}")[0] == 403
+    assert answered(f"GET /status HTTP/1.1\n{visit % 'document'}")[0] == 403
+    assert answered(f"POST /console/act/x HTTP/1.1\n{visit % 'document'}")[0] == 403
+
+
 def test_its_own_page_can() -> None:
     lines = "Origin: http://localhost:PORT\nSec-Fetch-Site: same-origin\n"
     assert answered(f"POST /drain HTTP/1.1\nHost: localhost:PORT\n{lines}")[0] == 200
@@ -87,6 +97,64 @@ def test_with_a_key_every_request_must_show_it(tmp_path: Path) -> None:
 
 def test_a_name_that_was_configured_is_answered() -> None:
     assert answered("GET / HTTP/1.1\nHost: Gateway.Test\n", AdminOptions(names=("gateway.test",)))[0] == 200
+
+
+def streamed(
+    client: Callable[[asyncio.StreamReader, asyncio.StreamWriter, AdminServer], Awaitable[None]],
+) -> bool:
+    """Whether the port let go of a stream without an end, after what a client did."""
+    ended: list[bool] = []
+
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        try:
+            while True:
+                yield b"x" * 65_536
+                await asyncio.sleep(0)
+        finally:
+            ended.append(True)
+
+    async def handle(_: AdminRequest) -> EventStream:
+        return EventStream(b"HTTP/1.1 200 OK\r\n\r\n", pieces())
+
+    async def run() -> None:
+        server = AdminServer(handle, AdminOptions())
+        (listener,) = listen("127.0.0.1", 0, 1)
+        await server.start(listener)
+        reader, writer = await asyncio.open_connection(*listener.getsockname(), limit=1024)
+        writer.write(b"GET /console/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        await client(reader, writer, server)
+        async with asyncio.timeout(20):
+            while not ended:
+                await asyncio.sleep(0.02)
+        writer.close()
+        server.close()
+
+    asyncio.run(run())
+    return bool(ended)
+
+
+def test_a_slow_reader_of_a_stream_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admin, "SLOW_READER_S", 0.2)
+
+    async def reads_nothing(*_: object) -> None:
+        pass
+
+    assert streamed(reads_nothing)
+
+
+def test_a_stream_ends_when_its_reader_leaves() -> None:
+    async def leaves(_: object, writer: asyncio.StreamWriter, server: object) -> None:
+        writer.close()
+
+    assert streamed(leaves)
+
+
+def test_a_stream_ends_with_its_port() -> None:
+    async def closes(_: object, writer: object, server: AdminServer) -> None:
+        server.close()
+
+    assert streamed(closes)
 
 
 def test_large_bodies_are_refused() -> None:

@@ -57,7 +57,8 @@ class Scene:
             request=Request(model="m", prompt_tokens=10, output_tokens=10),
             tried=frozenset(), pick=None, status=0, pool_name="p", id_line=b"",
             context=SimpleNamespace(draining=False),
-            plan=SimpleNamespace(keep_alive=True, is_head=False),
+            started_s=1.0,
+            plan=SimpleNamespace(keep_alive=True, is_head=False, head=SimpleNamespace(timeout_s=0.0)),
         )  # fmt: skip
 
         def forward(now_s: float) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from steelyard.gateway.forwarding import TrustedProxies, lines, lines_behind
+from steelyard.gateway.forwarding import TrustedProxies, lines, lines_behind, with_host
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,15 @@ def test_addresses_and_networks_are_believed_and_others_are_not() -> None:
     assert [trusted.has(peer) for peer in ("10.9.9.9", "::1", "11.0.0.1", "::2", "", "nonsense")] == [
         True, True, False, False, False, False,
     ]  # fmt: skip
+
+
+def test_a_believed_proxys_host_takes_the_place_of_ours() -> None:
+    request = (
+        b"GET / HTTP/1.1\r\nHost: engine\r\nA: X-Forwarded-Host: h\r\nX-Forwarded-Host: h\r\nB: c\r\n\r\n"
+    )
+    own = {b"host": b"h", b"x-forwarded-host": b"shop.example:8443"}
+    assert with_host(request, own) == request.replace(
+        b"\r\nX-Forwarded-Host: h", b"\r\nX-Forwarded-Host: shop.example:8443"
+    )
+    for given in (b"", b"a, b", b"h/path"):
+        assert with_host(request, own | {b"x-forwarded-host": given}) == request

@@ -44,9 +44,31 @@ def test_concurrency_holds_over_workers_and_a_dead_worker_holds_nothing() -> Non
     page = LimitPage.create(2)
     here, there = (in_worker(page, number, SEARCH)["search"] for number in (0, 1))
     assert all(there.admit("small", 1, 1.0) is None for _ in range(3))
+    for limiter in there.unpublished:
+        limiter.publish()
     assert here.admit("small", 1, 1.0) is not None
     page.end_row(1, [0, 1])
     assert here.admit("small", 1, 2.0) is None
+
+
+def test_a_row_is_published_once_however_much_changed() -> None:
+    page = LimitPage.create(1)
+    search = in_worker(page, 0, SEARCH)["search"]
+    for _ in range(3):
+        assert search.admit("large" if _ else "small", 10, 1.0) is None
+    assert len(search.unpublished) == 2  # its own limits, and those on the model
+    assert page.totals(0)[0] == 0
+    for limiter in search.unpublished:
+        limiter.publish()
+    assert page.totals(0)[0] == 3
+
+
+@pytest.mark.parametrize("now_s", [1.0, 1.5, 20.0, 100.0])
+def test_lines_kept_written_say_the_same(now_s: float) -> None:
+    search = in_worker(LimitPage.create(1), 0, SEARCH)["search"]
+    for model in ("large", "small"):
+        assert search.admit(model, 999, 1.0) is None
+        assert search.lines(model, now_s) == refusals.limit_lines(search.state(model, now_s))
 
 
 def test_models_of_others_are_not_there() -> None:

@@ -18,6 +18,10 @@ PYTHON_VARIABLE = "STEELYARD_RAY_PYTHON"
 MEMORY = ("--object-store-memory=80000000",)
 
 
+class RayDidNotStart(Exception):
+    """What Ray said."""
+
+
 class RayCluster:
     """Started with `ray start --block`; ended by process group."""
 
@@ -26,7 +30,12 @@ class RayCluster:
         self._folder = folder
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._port = free_port()
-        self.start_head()
+        try:
+            self.start_head()
+        except RayDidNotStart:
+            # Somebody took the port meanwhile, or Ray's own start-up lost a race on a busy machine.
+            self._port = free_port()
+            self.start_head()
 
     def start_head(self) -> None:
         """Start it, or start it again in the same place."""
@@ -52,13 +61,20 @@ class RayCluster:
             )  # fmt: skip
         self._children[name] = child
         wait_until(lambda: "block forever" in self._log(name) or child.poll() is not None, timeout_s=60)
-        assert child.poll() is None, self._log(name)
+        if child.poll() is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            raise RayDidNotStart(self._log(name))
 
     def add_node(self, name: str, *, cpus: int = 2, **labels: str) -> None:
         """One more raylet. Not two at once: Ray's own start-up races on one machine."""
         given = {"steelyard-node": name} | labels
         text = ",".join(f"{key}={value}" for key, value in given.items())
-        self._start(name, f"--address={self.address}", f"--num-cpus={cpus}", f"--labels={text}")
+        options = (f"--address={self.address}", f"--num-cpus={cpus}", f"--labels={text}")
+        try:
+            self._start(name, *options)
+        except RayDidNotStart:
+            self._start(name, *options)
 
     def _pid(self, name: str, program: str) -> int:
         """The process of a program below one of ours."""

@@ -27,6 +27,7 @@ from steelyard.model.controller_event import (
 from steelyard.model.errors import BadRequest
 from steelyard.model.job_record import Seat, TaskRecord, TaskState
 from steelyard.model.job_specification import JobSpecification, RetryRules
+from steelyard.scheduling.attempt_ends import EXECUTOR_PAUSE_S
 from steelyard.scheduling.controller import REPEAT_ORDER_S, step
 from steelyard.scheduling.controller_state import ControllerState
 
@@ -103,6 +104,20 @@ def test_a_late_end_of_an_old_attempt_is_acknowledged_and_changes_nothing(machin
     (stop,) = machine.does(AttemptStarted(task_id="1.0", epoch=1))
     assert isinstance(stop, Stop)
     assert (stop.epoch, stop.grace_s) == (1, 0.0)
+
+
+def test_an_order_that_nobody_took_is_given_again_and_costs_no_retry(machine: Machine) -> None:
+    job_id = machine.submit(retry=RetryRules(max_retries=0))
+    for turn in range(30):
+        machine.now_s = 100.0 * turn
+        machine.does(Placed(job_id=job_id, seats={"1.0": Seat("A")}))
+        epoch = machine.task("1.0").epoch
+        machine.does(AttemptRefused(task_id="1.0", epoch=epoch, reason="sbatch: busy", executor_fault=True))
+        assert machine.states(job_id) == ["backing off"]
+        assert (machine.task("1.0").failures, machine.task("1.0").refused_by) == (0, ())
+        machine.now_s += EXECUTOR_PAUSE_S
+        machine.does(TimePassed())
+        assert machine.states(job_id) == ["queued"]
 
 
 def test_back_off_doubles_up_to_its_limit(machine: Machine) -> None:

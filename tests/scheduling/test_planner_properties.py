@@ -15,7 +15,7 @@ from steelyard.model.job import QueuedJob, RunningJob
 from steelyard.model.placement_policy import Placement
 from steelyard.policies.ordering.fifo import Fifo
 from steelyard.policies.ordering.registry import ORDERINGS
-from steelyard.scheduling.options import PlanOptions
+from steelyard.scheduling.options import BACKFILLS, PlanOptions
 from steelyard.scheduling.planner import plan
 from steelyard.simulation.foresight import Blind, Oracle
 from steelyard.simulation.queue_run import QueueRun, RunCosts
@@ -36,7 +36,7 @@ def snapshot(table: NodeTable) -> tuple[object, ...]:
 @SETTINGS
 @given(
     gangs=st.lists(st.tuples(st.sampled_from([0.5, 1, 2, 4, 8]), st.integers(1, 4)), min_size=1, max_size=8),
-    backfill=st.sampled_from(["easy", "none", "greedy"]),
+    backfill=st.sampled_from(BACKFILLS),
     seed_held=st.integers(0, 3),
 )
 def test_a_plan_places_whole_gangs_on_free_devices_and_leaves_the_table(
@@ -66,7 +66,7 @@ def test_a_plan_places_whole_gangs_on_free_devices_and_leaves_the_table(
 @given(
     jobs=trace_jobs(),
     name=st.sampled_from(sorted(ORDERINGS)),
-    backfill=st.sampled_from(["easy", "none", "greedy"]),
+    backfill=st.sampled_from(BACKFILLS),
 )
 def test_everybody_ends_once_under_every_ordering(jobs: list[TraceJob], name: str, backfill: str) -> None:
     """No deadlock, no starvation in a finite trace, and the work done is the work asked for."""

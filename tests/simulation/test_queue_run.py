@@ -8,7 +8,7 @@ from tests.harness.clusters import FirstFit, nodes
 
 from steelyard.config.job_plugins import make_ordering
 from steelyard.policies.ordering.fifo import Fifo
-from steelyard.policies.ordering.learned_index import LearnedIndex
+from steelyard.policies.ordering.learned_index import learned_index
 from steelyard.policies.ordering.least_attained import LeastAttained
 from steelyard.policies.ordering.shortest_predicted import ShortestPredicted
 from steelyard.scheduling.options import PlanOptions
@@ -130,7 +130,7 @@ def test_learning_never_looks_ahead() -> None:
             TraceJob(job_id=f"j{at}", submitted_s=0.5 * at, duration_s=duration_s, gpus=2, user="ann")
             for at, duration_s in enumerate(durations)
         ]
-        options = PlanOptions(ordering=LearnedIndex(), placement=FirstFit(), min_run_s=1.0)
+        options = PlanOptions(ordering=learned_index(), placement=FirstFit(), min_run_s=1.0)
         QueueRun(
             nodes(1), options, Learned(), RunCosts(tick_s=1.0), on_start=lambda *each: seen.append(each)
         ).run(jobs)

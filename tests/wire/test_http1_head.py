@@ -120,3 +120,20 @@ def test_reads_a_response() -> None:
 def test_an_engine_is_held_to_the_same_strictness(head: bytes) -> None:
     with pytest.raises(UpstreamError):
         parse_response_head(head)
+
+
+@pytest.mark.parametrize(
+    ("fields", "seconds"),
+    [
+        (b"X-Request-Timeout-Ms: 1500", 1.5),
+        (b"x-envoy-expected-rq-timeout-ms: 200\r\nX-Request-Timeout-Ms: 1500", 0.2),
+        (b"X-Request-Timeout-Ms: 0", 0.0),
+        (b"X-Request-Timeout-Ms: -5", 0.0),
+        (b"X-Request-Timeout-Ms: 1e3", 0.0),
+        (b"X-Request-Timeout-Ms: 99999999999999999999", 0.0),
+    ],
+)
+def test_how_long_a_client_waits(fields: bytes, seconds: float) -> None:
+    head = parse_request_head(b"GET / HTTP/1.1\r\nHost: h\r\n%b\r\n\r\n" % fields)
+    assert head.timeout_s == seconds
+    assert len(head.lines) == fields.count(b":")  # an engine may make use of it, too

@@ -39,7 +39,8 @@ def mutated(name: str, seconds: float, count: int, seed: int) -> bool:
     from tools.fuzz.mutate import fuzz
 
     done, slowest_s, found = fuzz(name, seconds=seconds, count=count, seed=seed)
-    print(f"{name}: {done:,} inputs, slowest {slowest_s * 1e3:.2f} ms", flush=True)
+    slow = f"slowest {slowest_s * 1e3:.0f} ms" if slowest_s else "none near 50 ms"
+    print(f"{name}: {done:,} inputs, {slow}", flush=True)
     if found is None:
         return True
     OUT.mkdir(parents=True, exist_ok=True)

@@ -4,9 +4,10 @@ A reader may refuse what it likes, by its own error. It may not raise anything e
 however its input is cut into pieces, and what it lets through must be what the next reader may rely on.
 """
 
-import tempfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 from steelyard.config.load import load_file
 from steelyard.model.errors import BadRequest, ConfigError, UpstreamError
@@ -16,7 +17,7 @@ from steelyard.wire.http1_head import Head, parse_request_head, parse_response_h
 from steelyard.wire.sse import EventTooLong, SseSplitter, event_data
 
 Target = Callable[[bytes], None]
-_file = Path(tempfile.mkdtemp(prefix="steelyard-fuzz-")) / "configuration.toml"
+SINGLE_EVERY = 16  # inputs of which one is read byte by byte as well: that costs more than all the rest
 
 
 class FoundFault(AssertionError):
@@ -61,6 +62,10 @@ def response_head(data: bytes) -> None:
     _require(100 <= head.status < 600, "a status that is none")
 
 
+def _is_read_singly(data: bytes) -> bool:
+    return len(data) <= 256 and zlib.crc32(data) % SINGLE_EVERY == 0
+
+
 def _read_chunks(pieces: list[bytes]) -> tuple[bytes, bool, bytes] | None:
     """(payload, whether it ended, what is left); None when it is malformed."""
     reader, payload, rest = ChunkedReader(), b"", b""
@@ -81,7 +86,7 @@ def chunked_body(data: bytes) -> None:
     whole = _read_chunks([data])
     middle = len(data) // 2
     _require(_read_chunks([data[:middle], data[middle:]]) == whole, "cut in two it reads differently")
-    if len(data) <= 256:
+    if _is_read_singly(data):
         single = _read_chunks([bytes([byte]) for byte in data])
         _require(single == whole, "byte by byte it reads differently")
 
@@ -101,7 +106,7 @@ def event_stream(data: bytes) -> None:
     middle = len(data) // 3
     whole = _read_events([data])
     _require(_read_events([data[:middle], data[middle:]]) == whole, "cut in two it reads differently")
-    if len(data) <= 256:
+    if _is_read_singly(data):
         _require(_read_events([bytes([byte]) for byte in data]) == whole, "byte by byte it reads differently")
     keeper = StreamKeeper(b'{"messages":[{"role":"user","content":"x"}],"max_tokens":9}', chat=True)
     for piece in (data[:middle], data[middle:]):
@@ -117,11 +122,23 @@ def event_stream(data: bytes) -> None:
         pass
 
 
+class _InMemory:
+    """A file that is none: writing a real one took nine tenths of the time."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def read_text(self, encoding: str) -> str:
+        return self._data.decode(encoding)
+
+    def __str__(self) -> str:
+        return "configuration.toml"
+
+
 def configuration(data: bytes) -> None:
     """A configuration file."""
-    _file.write_bytes(data)
     try:
-        load_file(_file)
+        load_file(cast(Path, _InMemory(data)))
     except ConfigError as error:
         _require(bool(str(error)), "a refusal that says nothing")
 

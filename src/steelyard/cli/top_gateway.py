@@ -14,6 +14,8 @@ from steelyard.cli.jobs_argument import span
 from steelyard.cli.status import status_of
 
 BAR_CELLS = 16
+_TIMES = {"TTFT": "ttft", "TPOT": "tpot", "total": "duration"}
+_SHARES = ("p50", "p99")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ def view(before: Reading, now: Reading) -> dict[str, Any]:
 
 def _pool(name: str, grown: dict[str, float], seconds: float) -> dict[str, Any]:
     ttft = _buckets(grown, "time_to_first_token_seconds", name)
+    tpot = _buckets(grown, "time_per_output_token_seconds", name)
     duration = _buckets(grown, "request_duration_seconds", name)
     failed = _sum(grown, "requests_total", "pool", name, ',status="5xx"')
     return {
@@ -56,6 +59,8 @@ def _pool(name: str, grown: dict[str, float], seconds: float) -> dict[str, Any]:
         "server_errors_per_s": failed / seconds,
         "ttft_p50_s": quantile(ttft, 0.5),
         "ttft_p99_s": quantile(ttft, 0.99),
+        "tpot_p50_s": quantile(tpot, 0.5),
+        "tpot_p99_s": quantile(tpot, 0.99),
         "duration_p50_s": quantile(duration, 0.5),
         "duration_p99_s": quantile(duration, 0.99),
     }
@@ -107,11 +112,11 @@ def render(page: dict[str, Any], rows: int) -> Group:
 
 
 def _pool_table(pools: list[dict[str, Any]]) -> Table:
-    table = Table("pool", "requests/s", "5xx/s", "TTFT p50", "TTFT p99", "total p50", "total p99")
+    table = Table("pool", "requests/s", "5xx/s", *(f"{name} {share}" for name in _TIMES for share in _SHARES))
     for each in pools:
-        times = ("ttft_p50_s", "ttft_p99_s", "duration_p50_s", "duration_p99_s")
         rates = (f"{each['requests_per_s']:.1f}", f"{each['server_errors_per_s']:.1f}")
-        table.add_row(each["pool"], *rates, *(_milliseconds(each[name]) for name in times))
+        times = (each[f"{key}_{share}_s"] for key in _TIMES.values() for share in _SHARES)
+        table.add_row(each["pool"], *rates, *map(_milliseconds, times))
     return table
 
 

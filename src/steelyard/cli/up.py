@@ -11,6 +11,7 @@ from random import Random
 import click
 
 from steelyard.cli.jobs_argument import with_state
+from steelyard.cli.up_console import start_console
 from steelyard.cluster.node_load import LoadRules
 from steelyard.config.job_plugins import make_ordering, make_placement, make_rebalancing
 from steelyard.jobs.client import JobsClient, NoService, state_folder
@@ -59,6 +60,7 @@ DETACHED_WAIT_S = 15.0
 @click.option("--headroom", is_flag=True, help="Keep 10 % of memory, 20 % of disk and network free.")
 @click.option("--quotas", type=click.Path(path_type=Path), help="A TOML file of [tenants.NAME] tables.")
 @click.option("--standby", is_flag=True, help="Take over when the running service ends or dies.")
+@click.option("--console", metavar="HOST:PORT", help="Web pages of jobs and nodes, on loopback.")
 @click.option("--detach", is_flag=True, help="Run in the background.")
 def up(
     state: Path | None,
@@ -75,6 +77,7 @@ def up(
     headroom: bool,
     quotas: Path | None,
     standby: bool,
+    console: str | None,
     detach: bool,
 ) -> None:
     """Run the jobs service: by default one node, this machine, with processes of its own.
@@ -95,6 +98,9 @@ def up(
     )
     make_executor = _executor(executor, nodes, named, address, declared.nodes)
     load = LoadRules(time_constant_s=smoothing)
+    if console is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        start_console(console, folder)
     sys.exit(
         run_service(
             folder,

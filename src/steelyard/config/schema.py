@@ -26,6 +26,7 @@ from steelyard.config.checks import require_fraction as _require_fraction
 from steelyard.config.checks import require_not_below as _require_not_below
 from steelyard.config.console import ConsoleOptions
 from steelyard.config.fallback import FallbackOptions, ModelOptions, check_models, check_networks
+from steelyard.config.tracing import TracingOptions
 from steelyard.model.errors import ConfigError
 from steelyard.policies.prefix_index import LEAST_TABLE_WORDS
 from steelyard.policies.routing.registry import DEFAULT_POLICY
@@ -68,6 +69,8 @@ class ReplicaOptions:
     weight: float = 1.0  # its share beside the others, for policies that weigh
     models: tuple[str, ...] = ()  # names it answers to; empty means: ask it (/v1/models)
     kv_capacity_tokens: int = 0  # tokens its KV cache holds; 0 means: as its metrics say
+    kv_events: str = ""  # tcp://HOST:PORT where vLLM publishes its cache events; needs pyzmq; empty: unused
+    kv_replay: str = ""  # tcp://HOST:PORT where it repeats them after a gap; empty: a gap forgets all
 
     def __post_init__(self) -> None:
         _check_url(self.url)
@@ -78,6 +81,14 @@ class ReplicaOptions:
         _require(
             self.kv_capacity_tokens >= 0, f"kv_capacity_tokens of {self.url} is below 0: use 0 for unknown"
         )
+        for key in ("kv_events", "kv_replay"):
+            endpoint = getattr(self, key)
+            host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
+            _require(
+                not endpoint
+                or (endpoint.startswith("tcp://") and host not in ("", "*") and port.isdecimal()),
+                f"{key} of {self.url} is {endpoint!r}: it must look like tcp://HOST:5557",
+            )
 
     @property
     def name(self) -> str:
@@ -201,6 +212,7 @@ class PoolOptions:
     hash_on: str = (
         ""  # for hash-ring and sticky-session: "path" or "header:NAME"; empty: the `user` of the body
     )
+    kv_events_topic: str = ""  # what the topic of its engines' cache events begins with; empty: any
     model: str = ""  # the model's name at these replicas; empty: the name that the client gave
     panic_fraction: float = 0.5  # with fewer healthy than this share, all that are not drained are used
     slow_start_s: float = 5.0  # a replica that came back gets a growing share over this time
@@ -286,6 +298,7 @@ class Configuration:
     keys: KeyOptions = field(default_factory=KeyOptions)  # see below
     tenants: tuple[TenantOptions, ...] = ()  # [[tenants]]; none: everybody may ask for everything
     admin_access: AdminOptions = field(default_factory=AdminOptions)  # see below
+    tracing: TracingOptions = field(default_factory=TracingOptions)  # see below
     console: ConsoleOptions = field(default_factory=ConsoleOptions)  # see [console]
 
     def __post_init__(self) -> None:

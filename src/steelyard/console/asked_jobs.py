@@ -16,6 +16,7 @@ from steelyard.model.errors import BadRequest, SteelyardError
 FRESH_S = 0.9
 KEPT_ANSWERS = 64
 PAUSE_S = 3.0
+PATIENCE_S = 2.0
 
 
 class NoJobs(SteelyardError):
@@ -59,17 +60,25 @@ class AskedJobs:
             raise NoJobs("this console shows no jobs: console.jobs is false in the gateway's configuration")
         if self._absent is not None and monotonic() < self._absent_until_s:
             raise self._absent
+        loop = asyncio.get_running_loop()
+        asked = loop.run_in_executor(self._thread, lambda: plane.ask(op, **values))
+        asked.add_done_callback(lambda done: done.cancelled() or done.exception())
+        answered, _ = await asyncio.wait((asked,), timeout=PATIENCE_S)
+        if not answered:
+            raise self._lost(f"the jobs service has not answered for {PATIENCE_S:g} s: it may be busy")
         try:
-            answer = await asyncio.get_running_loop().run_in_executor(
-                self._thread, lambda: plane.ask(op, **values)
-            )
+            answer = asked.result()
         except BadRequest:
             raise
         except SteelyardError as error:
-            self._absent, self._absent_until_s = NoJobs(str(error)), monotonic() + PAUSE_S
-            raise self._absent from None
+            raise self._lost(str(error)) from None
         self._absent = None
         return answer
+
+    def _lost(self, message: str) -> NoJobs:
+        """Nobody waits for a while: a page that says so now is better than one that comes late."""
+        self._absent, self._absent_until_s = NoJobs(message), monotonic() + PAUSE_S
+        return self._absent
 
     def close(self) -> None:
         """Ask no more."""

@@ -54,6 +54,11 @@ def percent(value: float | None) -> str:
 
 def tiny(value: float | None) -> str:
     """A number of any size in few places, as scores and balance degrees are."""
+    return UNKNOWN if value is None else f"{value:.3g}"
+
+
+def score(value: float | None) -> str:
+    """A policy's score, in as many places as tell near-ties apart."""
     return UNKNOWN if value is None else f"{value:.4g}"
 
 
@@ -90,5 +95,5 @@ def in_query(value: str) -> str:
 
 FILTERS = {
     function.__name__: function
-    for function in (seconds, span, size, number, percent, tiny, measure, clock, ago, share, in_query)
+    for function in (seconds, span, size, number, percent, tiny, score, measure, clock, ago, share, in_query)
 }

@@ -24,6 +24,7 @@ from typing import Any
 
 from steelyard.console.rates import in_flight_balance
 from steelyard.console.watch import Watch
+from steelyard.model.gateway_sample import GatewaySample, ReplicaSample
 
 
 def snapshot(watch: Watch) -> dict[str, Any]:
@@ -41,15 +42,19 @@ def snapshot(watch: Watch) -> dict[str, Any]:
     }
 
 
+def as_values(replica: ReplicaSample) -> dict[str, Any]:
+    """By name. `asdict` copies what nobody changes, and takes 20 µs for it."""
+    return {name: getattr(replica, name) for name in ReplicaSample.__slots__}
+
+
 def _gateway(watch: Watch) -> dict[str, Any]:
     sample = watch.sample
     if sample is None:
         return {"ready": False, "replicas": [], "requests": {}, "in_flight": 0}
-    counted = asdict(sample)
-    for name in ("ttft_counts", "ttft_bounds_s", "ttft_sum_s"):
-        del counted[name]
+    left_out = ("ttft_counts", "ttft_bounds_s", "ttft_sum_s", "replicas")
     return (
-        counted
+        {name: getattr(sample, name) for name in GatewaySample.__slots__ if name not in left_out}
+        | {"replicas": [as_values(each) for each in sample.replicas]}
         | asdict(watch.rates)
         | {
             "in_flight": sum(each.in_flight for each in sample.replicas),

@@ -4,9 +4,10 @@ Reading is GET, doing is POST with the token that the page carries. The admin po
 and the key before anything comes here.
 """
 
+import asyncio
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -41,13 +42,17 @@ class Console:
         jobs: JobsPlane | None = None,
         options: ConsoleOptions | None = None,
         origins: Callable[[Configuration], Origins] = lambda _: Origins(),
+        pages: Collection[str] = tuple(PAGES),
     ) -> None:
+        """pages: which there are, the one that is shown first before the others."""
         options = options or ConsoleOptions()
+        self._pages = {name: PAGES[name] for name in pages}
         self.watch = Watch(gateway, jobs, options.ttft_objective_s, origins)
         self.live = Live(self.watch, options.max_viewers)
 
     async def run(self) -> None:
         """Look at both planes for as long as the gateway serves."""
+        await asyncio.to_thread(templates.warm_up)
         await self.watch.run()
 
     async def answer(self, request: AdminRequest) -> AdminAnswer:
@@ -84,9 +89,9 @@ class Console:
             return answers.as_json(200, snapshot(self.watch), head_only=head_only)
         if path == "events" and not head_only:
             return self._stream(request)
-        page = PAGES.get(path or "overview")
+        page = self._pages.get(path or next(iter(self._pages)))
         if page is None:
-            names = ", ".join(f"/console/{name}" for name in PAGES)
+            names = ", ".join(f"/console/{name}" for name in self._pages)
             raise BadRequest(f"no page {request.path[:200]}: there are {names}", http_status=404)
         return answers.whole(200, (await self._page(page, request)).encode(), head_only=head_only)
 
@@ -104,7 +109,7 @@ class Console:
         theme = cookie(request.field(b"cookie"), THEME_COOKIE)
         return {
             "page": page,
-            "pages": [each for each in PAGES.values() if each.listed],
+            "pages": [each for each in self._pages.values() if each.listed],
             "query": query,
             "here": f"{ROOT}/{page.name}?{query.with_()}" if page is not None else ROOT,
             "theme": theme.decode() if theme in THEMES else "",
@@ -116,7 +121,7 @@ class Console:
 
     def _stream(self, request: AdminRequest) -> AdminAnswer:
         query = Query(request.query)
-        page = PAGES.get(query.text("page"))
+        page = self._pages.get(query.text("page"))
         if page is None:
             raise BadRequest(f"no page {query.text('page')[:50]!r} that moves", http_status=404)
         if self.live.full:

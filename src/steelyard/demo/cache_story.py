@@ -16,6 +16,7 @@ from steelyard.demo.key_stream import (
     moved,
     moved_needlessly,
     spread,
+    wait_for_answer,
     zipf_keys,
 )
 
@@ -108,6 +109,7 @@ def _gateway(policy: str, nodes: Sequence[CacheNode], folder: Path) -> Iterator[
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
     try:
         wait_for_port(port, process, said_path)
+        wait_for_answer(port)
         yield port
     finally:
         end([process])

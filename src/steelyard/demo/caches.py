@@ -47,8 +47,8 @@ class CacheShape:
     rate_per_s: requests that it answers a second.
     """
 
-    zone_kib: int = 96
-    rate_per_s: int = 100
+    zone_kib: int = 64
+    rate_per_s: int = 60
 
 
 @dataclass(frozen=True, slots=True)

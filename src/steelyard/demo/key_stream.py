@@ -6,9 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from time import monotonic
+from time import monotonic, sleep
+
+from steelyard.model.errors import SteelyardError
 
 TIMEOUT_S = 30.0
+START_TIMEOUT_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,15 @@ def zipf_keys(keys: int, count: int, exponent: float, seed: int) -> list[str]:
     rng.shuffle(names)
     weights = list(accumulate(rank**-exponent for rank in range(1, keys + 1)))
     return rng.choices(names, cum_weights=weights, k=count)
+
+
+def wait_for_answer(port: int) -> None:
+    """Until a balancer on this port leads to a cache. Raises SteelyardError."""
+    deadline_s = monotonic() + START_TIMEOUT_S
+    while not ask_all(port, ["/objects/0"], 1, probe=True)[0].node:
+        if monotonic() > deadline_s:
+            raise SteelyardError(f"nothing on port {port} leads to a cache within {START_TIMEOUT_S:g} s")
+        sleep(0.02)
 
 
 def ask_all(

@@ -69,6 +69,19 @@ class AccessLog:
                 self._dropped()
 
 
+class NoAccessLog(AccessLog):
+    """Records are made, for traces, and written nowhere."""
+
+    def __init__(self) -> None:
+        pass
+
+    def write(self, record: dict[str, object]) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
 def record_of(
     exchange: "Exchange",
     pick: Pick | None,
@@ -104,6 +117,8 @@ def record_of(
         record["prefix_block_tokens"] = request.prefix_block_tokens
         record["prefix_hashes"] = request.prefix_hashes
         record["decision"] = decision(pick, fleet) if pick is not None else None
+    if exchange.context.tracing is not None:
+        exchange.context.tracing.ended(exchange, pick, fleet, record)
     return record
 
 

@@ -178,7 +178,11 @@ class AdminServer:
             lower = line.lower()
             if lower[:7] == b"origin:" and lower[7:].strip().decode("latin-1") != f"{scheme}://{host}":
                 raise BadRequest("a page of another origin may not use the admin port", http_status=403)
-            if lower[:15] == b"sec-fetch-site:" and lower[15:].strip() not in (b"same-origin", b"none"):
+            if (
+                lower[:15] == b"sec-fetch-site:"
+                and lower[15:].strip() not in (b"same-origin", b"none")
+                and not _is_visit(head)
+            ):
                 raise BadRequest("a page of another origin may not use the admin port", http_status=403)
 
 
@@ -189,6 +193,13 @@ def _is_console(path: str) -> bool:
 def _is_page(path: str) -> bool:
     """Of the console, for a person's eyes."""
     return _is_console(path) and not path.startswith((f"{CONSOLE}/api/", f"{CONSOLE}/events"))
+
+
+def _is_visit(head: RequestHead) -> bool:
+    """Somebody followed a link to a page: it changes nothing, and the page may stand in no frame."""
+    fields = {line.lower().strip() for line in head.lines}
+    whole_page = {b"sec-fetch-mode: navigate", b"sec-fetch-dest: document"} <= fields
+    return head.method == b"GET" and _is_page(head.path.decode("latin-1")) and whole_page
 
 
 def _who(writer: asyncio.StreamWriter) -> str:

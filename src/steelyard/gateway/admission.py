@@ -3,8 +3,8 @@
 Only where keys or limits on replicas are configured; a gateway without either does not come here.
 """
 
-from time import monotonic
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Final
 
 from steelyard.gateway import refusals, setbacks
 from steelyard.gateway.door import Door
@@ -13,9 +13,11 @@ from steelyard.gateway.tenants import Tenant
 from steelyard.model.errors import BadRequest
 from steelyard.model.pick import Pick
 from steelyard.model.request import Request
+from steelyard.policies.admission.limiter import Limiter
 from steelyard.policies.admission.waiting import Waiting
 from steelyard.wire.repeated_keys import is_repeated
 
+PUBLISH_S: Final = 0.001
 NOTHING_ASKED = Request()
 
 if TYPE_CHECKING:
@@ -55,6 +57,8 @@ class Admission:
         if self.tenant is not None:
             used = prompt_tokens + output_tokens
             self.tenant.settle(request.model, self.reserved, used, now_s - exchange.started_s)
+            if exchange.context.gate is not None:
+                exchange.context.gate.publish_soon(exchange.context.loop, self.tenant)
         if self.door is not None:
             self.door.left(self, (prompt_tokens, output_tokens))
             relay = exchange.relay
@@ -68,6 +72,8 @@ class Gatekeeper:
 
     def __init__(self, keys: KeyRing[Tenant] | None) -> None:
         self.keys = keys
+        self._found: dict[bytes, Tenant] = keys.found if keys is not None else {}
+        self._publishes = False
 
     def knows(self, plan: "RequestPlan") -> bool:
         """Whether a head comes from somebody whom we know: asked before its body is read."""
@@ -78,7 +84,7 @@ class Gatekeeper:
         plan, tenant = exchange.plan, None
         exchange.request = NOTHING_ASKED
         if self.keys is not None:
-            tenant = self.keys.owner(plan.authorization)
+            tenant = self._found.get(plan.authorization) or self.keys.owner(plan.authorization)
             if tenant is None:
                 refusals.tell(exchange, refusals.WRONG_KEY)
                 return
@@ -96,8 +102,22 @@ class Gatekeeper:
             reserved = exchange.request.prompt_tokens + exchange.request.output_tokens
             if not self._is_within_limits(exchange, tenant, reserved):
                 return
+            if not self._publishes:
+                self.publish_soon(exchange.context.loop, tenant)
         exchange.admission = Admission(tenant, reserved, pool.door)
         exchange.send_on(pool)
+
+    def publish_soon(self, loop: asyncio.AbstractEventLoop, tenant: Tenant) -> None:
+        """Have what tenants took written where other workers see it: once for all of the next moment."""
+        if not self._publishes and tenant.unpublished:
+            self._publishes = True
+            loop.call_later(PUBLISH_S, self._publish, tenant.unpublished)
+
+    def _publish(self, limiters: list[Limiter]) -> None:
+        self._publishes = False
+        for each in limiters:
+            each.publish()
+        limiters.clear()
 
     @staticmethod
     def _may_use(exchange: "Exchange", tenant: Tenant) -> bool:
@@ -107,7 +127,7 @@ class Gatekeeper:
         return not is_repeated(exchange.body, "model")
 
     def _is_within_limits(self, exchange: "Exchange", tenant: Tenant, reserved: int) -> bool:
-        model, now_s = exchange.request.model, monotonic()
+        model, now_s = exchange.request.model, exchange.started_s
         if tenant.restricted and exchange.body and not self._may_use(exchange, tenant):
             refusals.tell(exchange, refusals.wrong_model(model) if model else refusals.NO_MODEL)
             return False
@@ -116,5 +136,5 @@ class Gatekeeper:
             refusals.tell(exchange, refusals.limit_met(refusal, tenant.state(model, now_s)))
             return False
         if tenant.limited:
-            exchange.told = refusals.limit_lines(tenant.state(model, now_s))
+            exchange.told = tenant.lines(model, now_s)
         return True

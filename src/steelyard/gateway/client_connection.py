@@ -28,7 +28,6 @@ class ClientConnection:
     """One client, from accept to close; an `asyncio.Protocol` by its methods."""
 
     __slots__ = (
-        "_believed",
         "_body",
         "_body_begun_s",
         "_body_bytes",
@@ -51,6 +50,7 @@ class ClientConnection:
         "_scheme",
         "_serving",
         "_unsent_bytes",
+        "believed",
         "exchange",
         "peer",
         "transport",
@@ -78,7 +78,7 @@ class ClientConnection:
         self._unsent_bytes = 0
         self._deadline_s = self._quiet_since_s = 0.0
         self._forwarding = self._scheme = b""
-        self._believed = False
+        self.believed = False
         self.exchange: Exchange | None = None
         self.peer = ""
 
@@ -91,7 +91,7 @@ class ClientConnection:
         self.peer = peer[0] if isinstance(peer, tuple) else ""
         self._scheme = b"http" if transport.get_extra_info("sslcontext") is None else b"https"
         self._forwarding = forwarding.lines(self.peer, self._scheme)
-        self._believed = self._context.trusted_proxies.has(self.peer)
+        self.believed = self._context.trusted_proxies.has(self.peer)
         if len(self._context.connections) >= self._limits.max_connections:
             self._context.meters.client_error(503)
             self.transport.write(
@@ -284,7 +284,7 @@ class ClientConnection:
 
     def forwarding_lines(self, plan: RequestPlan) -> bytes:
         """Field lines that tell an engine for whom it works, each ending in CRLF."""
-        if self._believed:
+        if self.believed:
             return forwarding.lines_behind(self.peer, self._scheme, plan.head.own)
         return self._forwarding
 

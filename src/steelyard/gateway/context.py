@@ -13,6 +13,7 @@ from steelyard.gateway.meters import Meters
 from steelyard.gateway.pool_tries import ModelPools
 from steelyard.gateway.receipts import Receipts
 from steelyard.gateway.request_plan import RequestPlan
+from steelyard.gateway.tracing import Tracing
 from steelyard.gateway.upstream import UpstreamPool
 from steelyard.model.fleet import Fleet
 from steelyard.routing.router import Router
@@ -42,6 +43,7 @@ class WorkerContext:
     shows_picks: bool = False  # `pick_header` of the configuration
     receipts: Receipts = field(default_factory=Receipts)
     model_pools: ModelPools | None = None  # None when no model has several
+    tracing: Tracing | None = None  # None when no traces are wanted
     trusted_proxies: TrustedProxies = field(default_factory=TrustedProxies)
     draining: bool = False
     connections: "set[ClientConnection]" = field(default_factory=set)

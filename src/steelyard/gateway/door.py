@@ -57,6 +57,8 @@ class Door:
         self._called: Exchange | None = None
         self._running: dict[str, int] = {}
         self._slots: list[int] = []
+        self._places = self._kept = 0  # of the pool; those that a tenant with many leaves free
+        self._headroom_fraction = options.headroom_fraction
         self._fleet_version = -1
         self._looking = False
         self._last_model = ""
@@ -95,19 +97,18 @@ class Door:
     def _leaves_headroom(self, exchange: "Exchange") -> bool:
         """Whether a tenant may take one more place without touching those kept for others."""
         tenant = _admission(exchange).tenant
-        if tenant is None or not self._options.headroom_fraction:
+        if tenant is None or not self._headroom_fraction:
             return True
-        if self._fleet_version != self._fleet.version:
+        if self._fleet_version != self._fleet.version or self._gradients:
             self._fleet_version = self._fleet.version
             self._slots = self._router.slots(exchange.pool_name)
-        places = self._options.max_in_flight * len(self._slots)
-        if self._gradients or not places:
-            places = sum([self.limit(slot) for slot in self._slots])
-        kept = int(self._options.headroom_fraction * places)
-        if self._running.get(tenant.name, 0) < max(1, kept):
+            self._places = sum([self.limit(slot) for slot in self._slots])
+            self._kept = int(self._headroom_fraction * self._places)
+        running = self._running.get(tenant.name, 0)
+        if running < self._kept or not running:
             return True
         requests = self._fleet.requests
-        return places - sum([requests[slot] for slot in self._slots]) > kept
+        return self._places - sum([requests[slot] for slot in self._slots]) > self._kept
 
     def _go_straight(self, exchange: "Exchange") -> None:
         """It does not wait; it counts all the same. No `Waiting` is made: that took 2 µs a request."""
@@ -124,7 +125,7 @@ class Door:
         if not tried and not self._leaves_headroom(exchange):
             return None
         requests = self._fleet.requests
-        if max(requests, default=0) >= self._least_limit:
+        if _any_has(requests, self._least_limit):
             full = frozenset(slot for slot, running in enumerate(requests) if running >= self.limit(slot))
             known = router.has_other(exchange.pool_name, request, tried, now_s)
             if full and known:
@@ -144,13 +145,18 @@ class Door:
         admission.item = item = Waiting(
             tenant=tenant.name if tenant is not None else "",
             cost=_cost(request.prompt_tokens, request.output_tokens),
-            deadline_s=now_s + self._options.max_wait_s,
+            deadline_s=self._latest_s(exchange, now_s),
             cached_tokens=min(cached, request.prompt_tokens),
             weight=tenant.share if tenant is not None else 1.0,
             priority=tenant.priority if tenant is not None else STANDARD,
             payload=exchange,
         )
         return item
+
+    def _latest_s(self, exchange: "Exchange", now_s: float) -> float:
+        """When a request is of no use any more: our limit, or the client's own."""
+        ours_s, asked_s = now_s + self._options.max_wait_s, exchange.plan.head.timeout_s
+        return min(ours_s, exchange.started_s + asked_s) if asked_s else ours_s
 
     def _wait(self, exchange: "Exchange", now_s: float) -> None:
         if not self._router.has_other(exchange.pool_name, exchange.request, exchange.tried, now_s):
@@ -266,6 +272,14 @@ class Door:
             gradient = self._gradients[slot] = Gradient(self._options.min_in_flight, most)
         gradient.observe(token_s, self._fleet.requests[slot] + 1)
         self._least_limit = min(each.limit for each in self._gradients.values())
+
+
+def _any_has(requests: list[int], limit: int) -> bool:
+    """Whether any replica has so many in flight; compiled, a tenth of what `max` costs."""
+    for running in requests:  # noqa: SIM110
+        if running >= limit:
+            return True
+    return False
 
 
 def _cost(prompt_tokens: int, output_tokens: int) -> float:

@@ -10,7 +10,7 @@ import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from steelyard.gateway import answers, receipts, setbacks
+from steelyard.gateway import answers, forwarding, receipts, setbacks
 from steelyard.gateway.access_log import record_of
 from steelyard.gateway.answer_head import AnswerHead
 from steelyard.gateway.kept_stream import KeptStream
@@ -183,7 +183,12 @@ class Exchange:
             return
         self.connection = connection
         place = self.context.upstreams[pick.slot].place
-        head = plan.head_bytes(place, self.client.forwarding_lines(plan), self.request_id, len(body))
+        lines = self.client.forwarding_lines(plan)
+        if self.context.tracing is not None:
+            lines += self.context.tracing.lines(self)
+        head = plan.head_bytes(place, lines, self.request_id, len(body))
+        if self.client.believed:
+            head = forwarding.with_host(head, plan.head.own)
         connection.send(self.kept or self, head, body, head_request=plan.is_head)
         if self.client.writing_paused:
             connection.transport.pause_reading()  # it goes on with an answer that the client is slow to read
@@ -372,6 +377,8 @@ class Exchange:
             ttft_s = first_s - self.started_s if first_s else 0.0
             slot = pick.slot if pick is not None else -1
             context.meters.request_finished(pool.index, slot, status, ttft_s, now_s - self.started_s)
+            if output_tokens:
+                context.meters.answered(pool.index, self.request, output_tokens, first_s, now_s)
         if context.access_log is None and self.admission is None:
             return
         if output_tokens is None:

@@ -1,12 +1,14 @@
 """What an engine is told of the client: X-Forwarded-For, X-Forwarded-Proto, and Forwarded (RFC 7239).
 
 A stranger's own words about where it came from are dropped. A proxy that the operator named is believed:
-what it says is kept, and what this gateway sees of it is put behind. X-Forwarded-Host is always the Host
-that came here.
+what it says is kept, and what this gateway sees of it is put behind. X-Forwarded-Host is the Host that came
+here, unless such a proxy says which one came to it.
 """
 
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address, ip_network
+
+from steelyard.wire.http1_head import HOST
 
 
 class TrustedProxies:
@@ -43,6 +45,15 @@ def lines_behind(peer: str, scheme: bytes, own: Mapping[bytes, bytes]) -> bytes:
         given if given in (b"http", b"https") else scheme,
         _behind(own.get(b"forwarded", b""), _element(peer, scheme)),
     )
+
+
+def with_host(request: bytes, own: Mapping[bytes, bytes]) -> bytes:
+    """A request's head as it is written on, with the X-Forwarded-Host that a believed proxy gave."""
+    given = own.get(b"x-forwarded-host", b"")
+    if not given or not HOST.fullmatch(given):
+        return request
+    line = b"\r\nX-Forwarded-Host: %b\r\n"
+    return request.replace(line % own.get(b"host", b""), line % given, 1)
 
 
 def _behind(given: bytes, ours: bytes) -> bytes:

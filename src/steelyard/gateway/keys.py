@@ -66,9 +66,13 @@ def _read(path: Path) -> list[StoredKey]:
 
 
 class KeyRing(Generic[Owner]):
-    """Whom a key belongs to. `owners` are the known tenants by name."""
+    """Whom a key belongs to. `owners` are the known tenants by name.
 
-    __slots__ = ("_by_id", "_found", "_options", "_owners", "_secret", "_seen", "_stored")
+    found: the owners of keys that were right, by the bytes that showed them; the same dict for ever, emptied
+        when any key changes.
+    """
+
+    __slots__ = ("_by_id", "_options", "_owners", "_secret", "_seen", "_stored", "found")
 
     def __init__(self, options: KeyOptions, owners: Mapping[str, Owner]) -> None:
         self._options = options
@@ -76,14 +80,14 @@ class KeyRing(Generic[Owner]):
         self._secret = read_private(Path(options.secret_path), "the secret of the keys")
         self._stored: list[StoredKey] = []
         self._by_id: dict[bytes, tuple[bytes, Owner]] = {}
-        self._found: dict[bytes, Owner] = {}
+        self.found: dict[bytes, Owner] = {}
         self._seen: tuple[int, int, int] = (0, 0, 0)
         self._load()
         self._index(time.time())
 
     def owner(self, authorization: bytes) -> Owner | None:
         """The tenant of an Authorization field (or of a bare key); None for a wrong one."""
-        found = self._found.get(authorization)
+        found = self.found.get(authorization)
         return found if found is not None else self._look_up(authorization)
 
     def _look_up(self, authorization: bytes) -> Owner | None:
@@ -101,9 +105,9 @@ class KeyRing(Generic[Owner]):
         right = hmac.compare_digest(_hash(key, self._secret), expected)
         if known is None or not right:
             return None
-        if len(self._found) >= SPELLINGS * len(self._by_id):
-            self._found.clear()
-        self._found[authorization] = known[1]
+        if len(self.found) >= SPELLINGS * len(self._by_id):
+            self.found.clear()
+        self.found[authorization] = known[1]
         return known[1]
 
     def refresh(self, unix_s: float | None = None) -> bool:
@@ -140,7 +144,7 @@ class KeyRing(Generic[Owner]):
             for key in self._stored
             if key.tenant in self._owners
         }
-        self._found = {}
+        self.found.clear()
 
     def __len__(self) -> int:
         return len(self._by_id)

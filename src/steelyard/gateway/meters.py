@@ -8,6 +8,7 @@ from array import array
 from collections.abc import Callable
 from typing import Final
 
+from steelyard.model.request import Request
 from steelyard.runtime.page import MAX_SLOTS, SharedPage
 
 MAX_POOLS: Final = 32
@@ -62,6 +63,15 @@ TOTAL_BOUNDS_S: Final[tuple[float, ...]] = (
     240,
     480,
 )
+# Tokens of a prompt or an answer, in powers of two: a bucket is a number of bits, so none has to be sought.
+TOKEN_BOUNDS: Final[tuple[float, ...]] = (
+    1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 2_048, 4_096, 8_192, 16_384, 32_768, 65_536, 131_072,
+    262_144, 524_288,
+)  # fmt: skip
+TPOT_BOUNDS_S: Final[tuple[float, ...]] = (
+    0.0025, 0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1,
+    2.5, 5,
+)  # fmt: skip
 HISTOGRAM_WORDS: Final = 22  # a bucket for each bound, one above the last, and the sum
 _SUM: Final = HISTOGRAM_WORDS - 1
 
@@ -72,15 +82,23 @@ PLAIN: Final = (
     "malformed_requests",
     "access_log_dropped",
     "stream_continuations",
+    "kv_event_batches",
+    "kv_event_gaps",
+    "kv_event_losses",
 )
 WASTED: Final = ("continued", "replayed", "cut", "left")  # why tokens were computed twice, or for nobody
 # Where each table begins in the row, behind the plain counters.
-POOLS_AT: Final = 6
+POOLS_AT: Final = 9
 REPLICAS_AT: Final = POOLS_AT + MAX_POOLS * STATUS_CLASSES_COUNT
 TTFT_AT: Final = REPLICAS_AT + MAX_SLOTS * OUTCOMES_COUNT
 TOTAL_AT: Final = TTFT_AT + MAX_POOLS * HISTOGRAM_WORDS
 WASTED_AT: Final = TOTAL_AT + MAX_POOLS * HISTOGRAM_WORDS
-_RETRIES, _CUT, _REFUSED, _MALFORMED, _LOG_DROPPED, _CONTINUED = range(len(PLAIN))
+PROMPT_AT: Final = WASTED_AT + 4
+OUTPUT_AT: Final = PROMPT_AT + MAX_POOLS * HISTOGRAM_WORDS
+TPOT_AT: Final = OUTPUT_AT + MAX_POOLS * HISTOGRAM_WORDS
+_RETRIES, _CUT, _REFUSED, _MALFORMED, _LOG_DROPPED, _CONTINUED, _KV_BATCHES, _KV_GAPS, _KV_LOSSES = range(
+    len(PLAIN)
+)
 
 
 # What a status counts as: (class, outcome of the replica).
@@ -90,12 +108,17 @@ _CLASSES: Final = {
 }
 
 
-def _bucket(bounds_s: tuple[float, ...], seconds: float) -> int:
+def _bucket(bounds: tuple[float, ...], value: float) -> int:
     """The first bucket whose bound is not below. Most are among the first: a walk beats a bisection."""
-    for bucket in range(len(bounds_s)):
-        if seconds <= bounds_s[bucket]:
+    for bucket in range(len(bounds)):
+        if value <= bounds[bucket]:
             return bucket
-    return len(bounds_s)
+    return len(bounds)
+
+
+def token_bucket(tokens: int) -> int:
+    """The first bucket of `TOKEN_BOUNDS` whose bound is not below."""
+    return 0 if tokens < 2 else min((tokens - 1).bit_length(), len(TOKEN_BOUNDS))
 
 
 class Meters:
@@ -142,12 +165,30 @@ class Meters:
         if first:
             self._schedule(self.publish)
 
+    def answered(self, pool: int, request: Request, output_tokens: int, first_s: float, now_s: float) -> None:
+        """An answer of so many tokens ended. first_s: when it began; 0 for one that came in one piece."""
+        if pool >= MAX_POOLS:
+            return
+        words = self._words
+        at = PROMPT_AT + pool * HISTOGRAM_WORDS
+        words[at + token_bucket(request.prompt_tokens)] += 1
+        words[at + _SUM] += request.prompt_tokens
+        at = OUTPUT_AT + pool * HISTOGRAM_WORDS
+        words[at + token_bucket(output_tokens)] += 1
+        words[at + _SUM] += output_tokens
+        if first_s and request.streams and output_tokens > 1:
+            tpot_s = (now_s - first_s) / (output_tokens - 1)
+            at = TPOT_AT + pool * HISTOGRAM_WORDS
+            words[at + _bucket(TPOT_BOUNDS_S, tpot_s)] += 1
+            words[at + _SUM] += int(tpot_s * 1e6)
+
     def publish(self) -> None:
         """Write what changed to the row that the supervisor reads."""
         for pool in self._pools:
             self._copy(POOLS_AT + pool * STATUS_CLASSES_COUNT, STATUS_CLASSES_COUNT)
             self._copy(TOTAL_AT + pool * HISTOGRAM_WORDS, HISTOGRAM_WORDS)
-            self._copy(TTFT_AT + pool * HISTOGRAM_WORDS, HISTOGRAM_WORDS)
+            for at in (TTFT_AT, PROMPT_AT, OUTPUT_AT, TPOT_AT):
+                self._copy(at + pool * HISTOGRAM_WORDS, HISTOGRAM_WORDS)
         for slot in self._slots:
             self._copy(REPLICAS_AT + slot * OUTCOMES_COUNT, OUTCOMES_COUNT)
         self._pools.clear()
@@ -178,6 +219,12 @@ class Meters:
         self._words[at] += tokens
         self._row[at] = self._words[at]
 
+    def kv_events(self, batches: int, gaps: int, losses: int) -> None:
+        """So many more batches of cache events were heard, were missing, were lost for good."""
+        for at, count in ((_KV_BATCHES, batches), (_KV_GAPS, gaps), (_KV_LOSSES, losses)):
+            self._words[at] += count
+            self._row[at] = self._words[at]
+
     def client_error(self, status: int) -> None:
         """A connection was refused (503) or sent what is no request."""
         self._count(_REFUSED if status == 503 else _MALFORMED)
@@ -187,8 +234,8 @@ class Meters:
         self._count(_LOG_DROPPED)
 
 
-def histogram_words(row: list[int], at: int, pool: int) -> tuple[list[int], float]:
-    """(count in each bucket, sum in seconds) of one pool's histogram that starts at `at`."""
+def histogram_words(row: list[int], at: int, pool: int) -> tuple[list[int], int]:
+    """(count in each bucket, sum) of one pool's histogram that starts at `at`: in tokens or microseconds."""
     start = at + pool * HISTOGRAM_WORDS
     words = row[start : start + HISTOGRAM_WORDS]
-    return words[:-1], words[-1] / 1e6
+    return words[:-1], words[-1]

@@ -16,6 +16,9 @@ _PLAIN_HELP = {
     "malformed_requests": "Requests refused before a pool was found for them.",
     "access_log_dropped": "Access log lines dropped.",
     "stream_continuations": "Times that another engine was asked to go on with an answer.",
+    "kv_event_batches": "Batches of cache events heard from engines, by all workers.",
+    "kv_event_gaps": "Times that batches of cache events were missing.",
+    "kv_event_losses": "Times that cache events were lost for good or unreadable, and a replica's forgotten.",
 }
 _LOAD = (
     ("requests_in_flight", "Requests in flight on a replica."),
@@ -27,6 +30,33 @@ _REPORTED = (
     ("waiting_requests", "Requests that wait in an engine, as it reports."),
     ("running_requests", "Requests that run in an engine, as it reports."),
     ("kv_used_fraction", "Share of an engine's KV cache in use, as it reports."),
+)
+_HISTOGRAMS = (
+    (
+        "time_to_first_token_seconds",
+        "Seconds from a whole request to the first byte of its answer.",
+        meters.TTFT_AT,
+        meters.TTFT_BOUNDS_S,
+    ),
+    (
+        "time_per_output_token_seconds",
+        "Seconds a token of a streamed answer, after its first.",
+        meters.TPOT_AT,
+        meters.TPOT_BOUNDS_S,
+    ),
+    ("request_duration_seconds", "Seconds a request took in all.", meters.TOTAL_AT, meters.TOTAL_BOUNDS_S),
+    (
+        "request_prompt_tokens",
+        "Tokens of the prompts of answered requests, estimated from their bytes.",
+        meters.PROMPT_AT,
+        meters.TOKEN_BOUNDS,
+    ),
+    (
+        "request_output_tokens",
+        "Tokens of answers, as the engine counts them where it says so.",
+        meters.OUTPUT_AT,
+        meters.TOKEN_BOUNDS,
+    ),
 )
 
 
@@ -42,17 +72,23 @@ def _sum_rows(rows: Iterable[memoryview]) -> list[int]:
     return [sum(column) for column in zip(*(row.tolist() for row in rows), strict=True)]
 
 
+def _histograms(words: list[int], pools: list[str]) -> Iterator[str]:
+    for name, text, at, bounds in _HISTOGRAMS:
+        yield _family(name, "histogram", text)
+        yield from _histogram(name, words, at, bounds, pools)
+
+
 def _histogram(
-    name: str, text: str, words: list[int], at: int, bounds: tuple[float, ...], pools: list[str]
+    name: str, words: list[int], at: int, bounds: tuple[float, ...], pools: list[str]
 ) -> Iterator[str]:
-    yield _family(name, "histogram", text)
     for index, pool in enumerate(pools):
-        counts, sum_s = meters.histogram_words(words, at, index)
+        counts, sum_ = meters.histogram_words(words, at, index)
         total = 0
         for bound, count in zip((*bounds, "+Inf"), counts, strict=True):
             total += count
             yield f'steelyard_{name}_bucket{{pool="{_label(pool)}",le="{bound}"}} {total}'
-        yield f'steelyard_{name}_sum{{pool="{_label(pool)}"}} {sum_s}'
+        shown = sum_ / 1e6 if name.endswith("_seconds") else sum_
+        yield f'steelyard_{name}_sum{{pool="{_label(pool)}"}} {shown}'
         yield f'steelyard_{name}_count{{pool="{_label(pool)}"}} {total}'
 
 
@@ -108,16 +144,7 @@ def render(page: SharedPage, rows: list[Row], pools: list[str], restarts: int) -
             count = words[meters.POOLS_AT + index * len(meters.STATUS_CLASSES) + offset]
             lines.append(f'steelyard_requests_total{{pool="{_label(pool)}",status="{status}"}} {count}')
     lines += _replica_lines(rows, words, load)
-    ttft, total = (
-        "Seconds from a whole request to the first byte of its answer.",
-        "Seconds a request took in all.",
-    )
-    lines += _histogram(
-        "time_to_first_token_seconds", ttft, words, meters.TTFT_AT, meters.TTFT_BOUNDS_S, pools
-    )
-    lines += _histogram(
-        "request_duration_seconds", total, words, meters.TOTAL_AT, meters.TOTAL_BOUNDS_S, pools
-    )
+    lines += _histograms(words, pools)
     return ("\n".join(lines) + "\n").encode()
 
 

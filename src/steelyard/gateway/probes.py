@@ -23,8 +23,13 @@ from steelyard.wire.http1_head import HEAD_END, ResponseHead, parse_response_hea
 MAX_ANSWER_BYTES = 1 << 20
 
 
-async def fetch(url: str, timeout_s: float, link: EngineLink = NO_LINK) -> tuple[int, bytes]:
-    """GET a small answer: (status, body). Raises OSError, TimeoutError or UpstreamError."""
+async def fetch(
+    url: str, timeout_s: float, link: EngineLink = NO_LINK, body: bytes = b""
+) -> tuple[int, bytes]:
+    """GET a small answer, or POST a JSON body for one: (status, body).
+
+    Raises OSError, TimeoutError or UpstreamError.
+    """
     parts = urlsplit(url)
     async with asyncio.timeout(timeout_s):
         reader, writer = await asyncio.open_connection(
@@ -37,8 +42,12 @@ async def fetch(url: str, timeout_s: float, link: EngineLink = NO_LINK) -> tuple
         try:
             target = parts.path or "/"
             key = link.key_line + b"\r\n" if link.key else b""
-            head = f"GET {target} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n"
-            writer.write(head.encode() + key + b"\r\n")
+            method, about = "GET", ""
+            if body:
+                method = "POST"
+                about = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+            head = f"{method} {target} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n{about}"
+            writer.write(head.encode() + key + b"\r\n" + body)
             answer = parse_response_head(await reader.readuntil(HEAD_END))
             return answer.status, await _read_body(reader, answer)
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):

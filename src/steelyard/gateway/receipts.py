@@ -76,7 +76,7 @@ def describe(receipt: _Receipt, fleet: Fleet, now_s: float) -> dict[str, Any]:
     request_id, pool, pick, prompt_tokens, attempt, at_s = receipt
     return {
         "request_id": request_id.decode("latin-1"),
-        "at": round(time() - (now_s - at_s), 3),
+        "at": round(time() - (now_s - at_s), 6),
         "pool": pool,
         "attempt": attempt,
         "prompt_tokens": prompt_tokens,

@@ -4,10 +4,12 @@ Error bodies and header names are OpenAI's, so that its clients wait and try aga
 """
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from steelyard.gateway import answers
+from steelyard.policies.admission.limiter import Limiter
 from steelyard.policies.admission.verdicts import LimitState, Refusal
+from steelyard.wire.decimal_bytes import decimal
 from steelyard.wire.openai import error_body
 
 if TYPE_CHECKING:
@@ -16,6 +18,11 @@ if TYPE_CHECKING:
 _LINES = b"x-ratelimit-limit-%b: %%d\r\nx-ratelimit-remaining-%b: %%d\r\nx-ratelimit-reset-%b: %%b\r\n"
 _REQUEST_LINES = _LINES % (b"requests", b"requests", b"requests")
 _TOKEN_LINES = _LINES % (b"tokens", b"tokens", b"tokens")
+_START = b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: "
+_REQUESTS_RESET: Final = b"\r\nx-ratelimit-reset-requests: "
+_TOKENS_RESET: Final = b"\r\nx-ratelimit-reset-tokens: "
+_MILLISECONDS: Final[list[bytes]] = [b"%dms" % number for number in range(1000)] + [b"1s"]
+_TENTHS: Final[list[bytes]] = [b"%gs" % (number / 10) for number in range(600)] + [b"1m0s"]
 _WHAT = {
     "requests": "requests a minute",
     "tokens": "tokens a minute",
@@ -92,6 +99,42 @@ def retry_after(seconds: float) -> int:
     return max(1, math.ceil(seconds - 1e-9))
 
 
+class LimitLines:
+    """The same fields, for a limit told with every answer: what does not change is kept written."""
+
+    __slots__ = ("_limiter", "_requests_start", "_tokens_start")
+
+    def __init__(self, limiter: Limiter) -> None:
+        self._limiter = limiter
+        requests, tokens = limiter.requests, limiter.tokens
+        self._requests_start = self._tokens_start = b""
+        if requests is not None:
+            self._requests_start = _START % (b"requests", int(requests.capacity), b"requests")
+        if tokens is not None:
+            self._tokens_start = _START % (b"tokens", int(tokens.capacity), b"tokens")
+
+    def at(self, now_s: float) -> bytes:
+        """The lines now; none where nothing is limited."""
+        limiter = self._limiter
+        requests, tokens = limiter.requests, limiter.tokens
+        pieces: list[bytes] = []
+        if requests is not None:
+            left = int(requests.fill(now_s))
+            pieces.append(self._requests_start)
+            pieces.append(decimal(left if left > 0 else 0))
+            pieces.append(_REQUESTS_RESET)
+            pieces.append(_span(requests.full_in_s(now_s)))
+            pieces.append(b"\r\n")
+        if tokens is not None:
+            left = int(tokens.fill(now_s))
+            pieces.append(self._tokens_start)
+            pieces.append(decimal(left if left > 0 else 0))
+            pieces.append(_TOKENS_RESET)
+            pieces.append(_span(tokens.full_in_s(now_s)))
+            pieces.append(b"\r\n")
+        return b"".join(pieces)
+
+
 def limit_lines(state: LimitState) -> bytes:
     """OpenAI's rate-limit fields, for those limits that there are."""
     lines = b""
@@ -104,10 +147,10 @@ def limit_lines(state: LimitState) -> bytes:
 
 def _span(seconds: float) -> bytes:
     """A time as OpenAI writes it: 250ms, 1.5s, 6m0s."""
-    if seconds < 1:
-        return b"%dms" % math.ceil(seconds * 1000)
-    if seconds < 60:
-        return b"%gs" % (math.ceil(seconds * 10) / 10)
+    if seconds <= 1:
+        return _MILLISECONDS[math.ceil(seconds * 1000)]
+    if seconds <= 60:
+        return _TENTHS[math.ceil(seconds * 10)]
     whole = math.ceil(seconds)
     return b"%dm%ds" % (whole // 60, whole % 60)
 

@@ -62,7 +62,10 @@ class RequestPlan:
         tenant: what prefix hashes are keyed with.
         """
         if self.reads_inference and body:
-            return read_inference(body, tenant, affinity_key=self.affinity)
+            request = read_inference(body, tenant, affinity_key=self.affinity)
+            if self.pool is not None and self.pool.sees is not None:
+                self.pool.sees(request, body)
+            return request
         return Request(prompt_tokens=len(body) // BYTES_PER_TOKEN, affinity_key=self.affinity)
 
     def head_bytes(self, place: Place, forwarding: bytes, request_id: bytes, body_bytes: int) -> bytes:

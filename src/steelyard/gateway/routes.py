@@ -1,9 +1,11 @@
 """From a target to a pool: the longest matching path prefix wins, among routes for this host first."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from steelyard.config.schema import Configuration, PoolOptions, StreamOptions, TimeoutOptions
+from steelyard.model.request import Request
 from steelyard.model.routing_policy import LearningPolicy, RoutingPolicy
 from steelyard.policies.failure.retry_budget import RetryBudget
 from steelyard.routing.continuation import Way
@@ -23,6 +25,7 @@ class Pool:
     index: its place in the configuration, where its counters are.
     keeps_key: the client's key is for the engine; else it ends here.
     door: where requests wait when replicas can be full; None when they cannot.
+    sees: told of every body that was understood; None when nobody asks.
     refused_ways: how engines would not continue an answer, by slot.
     """
 
@@ -39,6 +42,7 @@ class Pool:
     keeps_key: bool = True
     learner: LearningPolicy | None = None
     door: "Door | None" = None
+    sees: Callable[[Request, bytes], None] | None = None
     refused_ways: dict[int, set[Way]] = field(default_factory=dict)
 
     @classmethod

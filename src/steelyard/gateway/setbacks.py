@@ -34,6 +34,10 @@ def attempt_failed(exchange: "Exchange", error: str) -> None:
 def check_deadlines(exchange: "Exchange", now_s: float) -> None:
     """Called by the sweeper for every exchange: whether anything takes too long."""
     pool, relay, kept = exchange.pool, exchange.relay, exchange.kept
+    asked_s = exchange.plan.head.timeout_s
+    if asked_s and now_s - exchange.started_s > asked_s:
+        out_of_time(exchange, f"the client's own limit of {asked_s:g} s is over")
+        return
     if pool is None or exchange.connecting is not None:
         return
     problem = overdue(
@@ -68,19 +72,39 @@ def timed_out(exchange: "Exchange", error: str) -> None:
     give_up(exchange, problem)
 
 
+def out_of_time(exchange: "Exchange", error: str) -> None:
+    """Nobody waits any longer: that is no engine's fault, and nothing is tried again."""
+    exchange.abandon()
+    exchange.last_error = error
+    if exchange.tries is not None:
+        exchange.tries.cancel()
+    if exchange.nothing_written:
+        exchange.relay = exchange.tries = None
+        problem = UpstreamError(error)
+        problem.http_status = 504
+        give_up(exchange, problem)
+    else:
+        _cut(exchange, error)
+
+
 def answer_was_cut(exchange: "Exchange", error: str) -> None:
     """The client has part of an answer: another engine goes on with it, or the client sees that it is cut."""
     exchange.last_error = error
     if exchange.kept is not None and exchange.kept.goes_on():
         return
-    relay, client = exchange.relay, exchange.client
-    exchange.context.meters.cut_stream()
     _report_failure(exchange)
     if exchange.tries is not None and exchange.kept is None:
         exchange.tries.was_cut()
+    _cut(exchange, f"the engine was lost in mid-answer: {error}")
+
+
+def _cut(exchange: "Exchange", why: str) -> None:
+    """End an answer that the client has a part of, so that it cannot look whole."""
+    relay, client = exchange.relay, exchange.client
+    exchange.context.meters.cut_stream()
     exchange.end(relay.head.status if relay is not None else 502, monotonic())
     client.exchange = None
-    told = relay is not None and relay.cut(f"the engine was lost in mid-answer: {error}")
+    told = relay is not None and relay.cut(why)
     (client.transport.close if told else client.transport.abort)()
 
 

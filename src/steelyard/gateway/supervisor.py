@@ -25,6 +25,7 @@ from steelyard.gateway.console_source import ConsoleSource, MakeConsole
 from steelyard.gateway.generation import Generation
 from steelyard.gateway.upgrade import Inheritance, same_address, start_successor
 from steelyard.model.errors import ConfigError
+from steelyard.runtime import service_manager
 from steelyard.runtime.limit_page import LimitPage, SlotTable
 from steelyard.runtime.listeners import listen, listen_beside
 from steelyard.runtime.workers import RowPool
@@ -102,6 +103,8 @@ class Supervisor:
                 self._keep(self._pages.console.run())
             self._announce(configuration)
             inheritance.say_ready()
+            if not inheritance.succeeds:  # else the one before says so: only the main process is heard
+                service_manager.ready()
             await self._stop.wait()
         finally:
             await self._end()
@@ -110,6 +113,8 @@ class Supervisor:
     async def _end(self) -> None:
         for task in list(self._tasks):
             task.cancel()
+        if not self._successor:
+            service_manager.stopping()
         if self._admin is not None:
             self._admin.close()
         left = [*self.retiring, *([self._current] if self._current is not None else [])]
@@ -200,24 +205,31 @@ class Supervisor:
         async with self._changing:
             if self._successor or self._stop.is_set():
                 raise ConfigError("this gateway is about to end")
-            configuration = await asyncio.to_thread(self._load)
-            check_files(configuration)
-            old, before = self.generation, self._listeners
-            host, port = parse_address(configuration.listen, "listen")
-            same = (host, port) == parse_address(self._configuration.listen, "listen")
-            self._listeners = self._enough(before if same else [], host, port, configuration.workers)
+            service_manager.reloading()
             try:
-                generation = await self._replace(old, configuration)
-            except ConfigError:
-                for each in self._listeners:
-                    if each not in before:
-                        each.close()
-                self._listeners = before
-                raise
-            self._current, self._configuration = generation, configuration
-            self.retiring.append(old)
-            self._keep(self._retire(old, () if same else tuple(before)))
-            self._say(f"reloaded: generation {generation.number} serves")
+                await self._reload()
+            finally:
+                service_manager.ready()
+
+    async def _reload(self) -> None:
+        configuration = await asyncio.to_thread(self._load)
+        check_files(configuration)
+        old, before = self.generation, self._listeners
+        host, port = parse_address(configuration.listen, "listen")
+        same = (host, port) == parse_address(self._configuration.listen, "listen")
+        self._listeners = self._enough(before if same else [], host, port, configuration.workers)
+        try:
+            generation = await self._replace(old, configuration)
+        except ConfigError:
+            for each in self._listeners:
+                if each not in before:
+                    each.close()
+            self._listeners = before
+            raise
+        self._current, self._configuration = generation, configuration
+        self.retiring.append(old)
+        self._keep(self._retire(old, () if same else tuple(before)))
+        self._say(f"reloaded: generation {generation.number} serves")
 
     async def _replace(self, old: Generation, configuration: Configuration) -> Generation:
         """Start a new generation; what stood before still stands when it cannot. Raises ConfigError."""
@@ -268,6 +280,7 @@ class Supervisor:
             if self._successor or self._stop.is_set():
                 raise ConfigError("this gateway is about to end")
             self._successor = await start_successor(self._listeners, self._admin_listener)
+            service_manager.succeeded_by(self._successor)
             self._say(f"upgraded: process {self._successor} serves")
             # The answer to whoever asked for it leaves before the admin port is closed.
             asyncio.get_running_loop().call_later(0.2, self._stop.set)

@@ -1,13 +1,13 @@
 """Tenants as a worker uses them: who they are, what they may use, what they have left.
 
 A tenant is admitted against its own limits and those on the model it asks for: both or neither. What was
-reserved is settled once, when the answer has ended. Cost: 0.5 µs a request of an unlimited tenant, 4 µs
-with every limit on.
+reserved is settled once, when the answer has ended. Cost: see benchmarks/results/admission.md.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 
 from steelyard.config.access import PRIORITIES, ModelLimitOptions, TenantOptions
+from steelyard.gateway.refusals import LimitLines
 from steelyard.policies.admission.limiter import ROW_WORDS, Limiter, Words
 from steelyard.policies.admission.verdicts import LimitState, Refusal
 
@@ -28,11 +28,30 @@ class Tenant:
     """One tenant in one worker.
 
     cache_key: what its prompts' prefix hashes are keyed with; the same for all of a cache group.
+    unpublished: limiters, of any tenant, whose rows are behind.
     """
 
-    __slots__ = ("_by_model", "_limiter", "_models", "cache_key", "limited", "name", "priority", "share")
+    __slots__ = (
+        "_by_model",
+        "_limiter",
+        "_lines",
+        "_lines_by_model",
+        "_models",
+        "cache_key",
+        "limited",
+        "name",
+        "priority",
+        "share",
+        "unpublished",
+    )
 
-    def __init__(self, options: TenantOptions, limiter: Limiter, by_model: Mapping[str, Limiter]) -> None:
+    def __init__(
+        self,
+        options: TenantOptions,
+        limiter: Limiter,
+        by_model: Mapping[str, Limiter],
+        unpublished: list[Limiter] | None = None,
+    ) -> None:
         self.name = options.name
         self.priority = PRIORITIES[options.priority]
         self.share = options.share
@@ -41,6 +60,9 @@ class Tenant:
         self._limiter = limiter
         self._by_model = dict(by_model)
         self._models = frozenset(options.models)
+        self._lines = LimitLines(limiter)
+        self._lines_by_model = {model: LimitLines(each) for model, each in by_model.items()}
+        self.unpublished: list[Limiter] = unpublished if unpublished is not None else []
 
     @property
     def restricted(self) -> bool:
@@ -70,6 +92,12 @@ class Tenant:
         if self._by_model and (limiter := self._by_model.get(model)) is not None:
             limiter.settle(reserved, used, ran_s)
 
+    def lines(self, model: str, now_s: float) -> bytes:
+        """What `state` says, as field lines."""
+        if self._lines_by_model and (lines := self._lines_by_model.get(model)) is not None:
+            return lines.at(now_s)
+        return self._lines.at(now_s)
+
     def state(self, model: str, now_s: float) -> LimitState:
         """What is left: of the limits on the model where it has some, else of its own."""
         limiter = self._by_model.get(model, self._limiter) if self._by_model else self._limiter
@@ -83,7 +111,11 @@ def build_tenants(
     others: Sequence[Words],
     now_s: float,
 ) -> dict[str, Tenant]:
-    """All tenants by name. own: this worker's row of the limit page; others: everybody else's."""
+    """All tenants by name; they leave the writing of their rows to whoever looks at `unpublished`.
+
+    own: this worker's row of the limit page; others: everybody else's.
+    """
+    unpublished: list[Limiter] = []
 
     def limiter(subject: str, limits: TenantOptions | ModelLimitOptions) -> Limiter:
         return Limiter(
@@ -94,6 +126,7 @@ def build_tenants(
             others=others,
             at=slots[subject] * ROW_WORDS,
             now_s=now_s,
+            unpublished=unpublished,
         )
 
     return {
@@ -101,6 +134,7 @@ def build_tenants(
             tenant,
             limiter(tenant.name, tenant),
             {limit.model: limiter(_subject(tenant, limit), limit) for limit in tenant.model_limits},
+            unpublished,
         )
         for tenant in options
     }

@@ -21,17 +21,21 @@ START_TIMEOUT_S = 60.0
 
 @dataclass(slots=True)
 class Inheritance:
-    """What a supervisor took over: sockets by what they are for, and where to say that it serves."""
+    """What a supervisor took over: sockets by what they are for, and where to say that it serves.
+
+    succeeds: it takes over from another.
+    """
 
     listeners: list[socket.socket] = field(default_factory=list)
     admin: socket.socket | None = None
     ready_descriptor: int = -1
+    succeeds: bool = False
 
     @classmethod
     def take(cls) -> "Inheritance":
         """Read it from the environment, once; empty in a first start. Raises ConfigError."""
         text = os.environ.pop(VARIABLE, "")
-        taken = cls()
+        taken = cls(succeeds=bool(text))
         if not text:
             return taken
         try:

@@ -22,7 +22,7 @@ import uvloop
 from steelyard.cluster.membership import Membership
 from steelyard.config.schema import Configuration
 from steelyard.gateway import fleet_table
-from steelyard.gateway.access_log import AccessLog
+from steelyard.gateway.access_log import AccessLog, NoAccessLog
 from steelyard.gateway.admission import Gatekeeper
 from steelyard.gateway.answer_head import answer_heads
 from steelyard.gateway.client_connection import ClientConnection
@@ -30,6 +30,7 @@ from steelyard.gateway.context import WorkerContext
 from steelyard.gateway.door import Door
 from steelyard.gateway.forwarding import TrustedProxies
 from steelyard.gateway.keys import KeyRing
+from steelyard.gateway.kv_feeds import follow_kv_events
 from steelyard.gateway.leaving import QUIET_S, leave
 from steelyard.gateway.meters import Meters
 from steelyard.gateway.pool_policy import pool_policy
@@ -38,6 +39,7 @@ from steelyard.gateway.request_plan import plans
 from steelyard.gateway.routes import Pool, Routes
 from steelyard.gateway.tenants import build_tenants
 from steelyard.gateway.tls import FrontTls
+from steelyard.gateway.tracing import Tracing, traced_plans
 from steelyard.gateway.upstream import UpstreamPool
 from steelyard.gateway.worker_answers import WorkerAnswers
 from steelyard.gateway.worker_start import WorkerStart, decode
@@ -139,18 +141,25 @@ def build_context(
         return loop.call_later(PUBLISH_S, publish)
 
     meters = Meters(page, worker, soon)
-    log = AccessLog(Path(configuration.access_log), meters.log_dropped) if configuration.access_log else None
+    shared = PrefixIndex(page.index_memory, configuration.prefix_index_entries)
+    follow_kv_events(configuration, pools, shared, meters)
+    tracing = Tracing(configuration, os.urandom(16)) if configuration.tracing.endpoint else None
+    log: AccessLog | None = NoAccessLog() if tracing is not None else None
+    if configuration.access_log:
+        log = AccessLog(Path(configuration.access_log), meters.log_dropped)
+    make_plans = plans if tracing is None else traced_plans
     context = WorkerContext(
         configuration=configuration,
         loop=loop,
         fleet=membership.fleet,
         ledger=SharedLedger(membership.fleet, page, worker, soon),
         router=Router(membership, routed, rng),
-        plans=plans(Routes(configuration, pools), configuration.limits.max_header_count),
+        plans=make_plans(Routes(configuration, pools), configuration.limits.max_header_count),
         meters=meters,
         upstreams=open_upstreams(configuration, loop),
         access_log=log,
         shows_picks=configuration.pick_header,
+        tracing=tracing,
         trusted_proxies=TrustedProxies(configuration.trusted_proxies),
         model_pools=ModelPools(configuration, pools, rng) if configuration.models else None,
         id_prefix=f"{os.getpid():x}{seed & 0xFFFFFF:06x}-".encode(),
@@ -250,11 +259,18 @@ async def serve(start: WorkerStart, row: int, page: SharedPage, listeners: list[
     except BrokenPipeError:
         return  # the supervisor ended while we started
     await stop.wait()
+    close(context)
+
+
+def close(context: WorkerContext) -> None:
+    """Write and send what waits, and let engines go."""
     context.meters.publish()
     for upstream in context.upstreams:
         upstream.close()
     if context.access_log is not None:
         context.access_log.close()
+    if context.tracing is not None:
+        context.tracing.close()
 
 
 def main(arguments: list[str]) -> None:

@@ -85,6 +85,7 @@ class AttemptEvent:
     reason: in words, for the timeline.
     node_fault: the node is to blame (disk full, out of memory outside the task's limit): it gets drained.
     timed_out: it was asked to stop since its time limit was over.
+    executor_fault: of a refused one: Slurm, say, did not take the order. It is no failure of the task.
     """
 
     attempt: Attempt
@@ -95,6 +96,7 @@ class AttemptEvent:
     reason: str = ""
     node_fault: bool = False
     timed_out: bool = False
+    executor_fault: bool = False
 
 
 Liveness = Word

@@ -12,10 +12,10 @@ from typing import Any
 from steelyard.jobs.service import JobsService
 from steelyard.model.job_record import HOLDS_A_PLACE, TaskState, Transition
 
-CHANGES = 4000
+CHANGES = 10_000
 MAX_BARS = 400
 DEFAULT_WINDOW_S, MAX_WINDOW_S = 600.0, 7 * 86400.0
-_HOLDING = frozenset(str(state) for state in HOLDS_A_PLACE)
+_HOLDING = tuple(sorted(str(state) for state in HOLDS_A_PLACE))
 
 
 def gantt_view(service: JobsService, call: dict[str, Any]) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def gantt_view(service: JobsService, call: dict[str, Any]) -> dict[str, Any]:
     now_wall_s, now_s = time.time(), service.now_s()
     window_s = min(MAX_WINDOW_S, max(1.0, float(call.get("window_s") or DEFAULT_WINDOW_S)))
     begin_s = now_wall_s - window_s
-    bars = bars_of(service.journal.recent(CHANGES), begin_s)
+    bars = bars_of(service.journal.recent(CHANGES, _HOLDING), begin_s)
     known = {bar["task"] for bar in bars if bar["to_wall_s"] is None}
     for task_id in [*service.state.by_state[TaskState.RUNNING]][: 2 * MAX_BARS]:
         task = service.state.tasks[task_id]

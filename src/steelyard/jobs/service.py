@@ -319,7 +319,13 @@ def _as_event(event: AttemptEvent) -> Event:
     if event.kind is EventKind.STARTED:
         return AttemptStarted(task_id=task_id, epoch=epoch)
     if event.kind is EventKind.REFUSED:
-        return AttemptRefused(task_id=task_id, epoch=epoch, reason=event.reason, node_fault=event.node_fault)
+        return AttemptRefused(
+            task_id=task_id,
+            epoch=epoch,
+            reason=event.reason,
+            node_fault=event.node_fault,
+            executor_fault=event.executor_fault,
+        )
     if event.kind is EventKind.LOST:
         return AttemptLost(task_id=task_id, epoch=epoch, reason=event.reason)
     return AttemptEnded(

@@ -65,12 +65,16 @@ class AttemptStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptRefused:
-    """The process never existed."""
+    """The process never existed.
+
+    executor_fault: whoever was to carry the order did not take it: neither the task nor the node is to blame.
+    """
 
     task_id: str
     epoch: int
     reason: str
     node_fault: bool = False
+    executor_fault: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -226,6 +226,33 @@ class PrefixIndex:
         rows[base + _COUNTS + (rows[base] & 63)] = 0
         rows[base + _LOST] = 0
 
+    def set_held(self, slot: int, hashes: tuple[int, ...]) -> None:
+        """A replica says that it holds these blocks: they are its youngest."""
+        rows, base, salt = self._rows, slot * _ROW, self._salts[slot]
+        if not rows[base + _LIVE]:
+            rows[base + _LIVE] = 1
+        # It says itself what it loses, so nothing is to be taken for lost before.
+        rows[base + _FACTOR] = 4 * _UNIT
+        now, table = rows[base], self._table
+        for block in hashes:
+            key = block ^ salt
+            at = key & self._mask
+            if table[at] ^ key > _LOW:
+                table[at + 1] = table[at]
+            table[at] = key ^ now
+
+    def drop(self, slot: int, hashes: tuple[int, ...]) -> None:
+        """A replica says that it holds these blocks no more."""
+        table, salt = self._table, self._salts[slot]
+        for block in hashes:
+            key = block ^ salt
+            at = key & self._mask
+            if table[at] ^ key <= _LOW:
+                table[at] = table[at + 1]
+                table[at + 1] = 0
+            elif table[at + 1] ^ key <= _LOW:
+                table[at + 1] = 0
+
     def learn(self, slot: int, believed_tokens: int, cached_tokens: int, block_tokens: int) -> None:
         """What an engine says it had of a prompt corrects how much it is taken to hold.
 

@@ -17,7 +17,7 @@ import contextlib
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -226,9 +226,14 @@ class Journal:
         """A job's changes in order, each with the wall time at which it was recorded; the last `limit`."""
         return self._transitions("where job_id = ? order by number desc limit ?", (job_id, limit))
 
-    def recent(self, limit: int) -> list[tuple[float, Transition]]:
-        """The same of all jobs: the last `limit` changes, oldest first."""
-        return self._transitions("order by number desc limit ?", (limit,))
+    def recent(self, limit: int, states: Collection[str]) -> list[tuple[float, Transition]]:
+        """The same of all jobs: of the last `limit` changes those from or to one of `states`."""
+        marks = ", ".join("?" * len(states))
+        return self._transitions(
+            "where number > (select coalesce(max(number), 0) from timeline) - ? "
+            f"and (before in ({marks}) or after in ({marks})) order by number desc",
+            (limit, *states, *states),
+        )
 
     def _transitions(self, which: str, values: tuple[str | int, ...]) -> list[tuple[float, Transition]]:
         # `which` is one of the two above, never a caller's words.

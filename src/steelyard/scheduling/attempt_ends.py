@@ -10,6 +10,8 @@ from steelyard.model.job_record import Intent, TaskRecord, TaskState
 from steelyard.model.job_specification import CONTINUE_EXIT_CODE
 from steelyard.scheduling.task_changes import AFTER_LEAVING, Turn
 
+EXECUTOR_PAUSE_S = 5.0
+
 
 def after_end(turn: Turn, task: TaskRecord, event: AttemptEnded) -> None:
     """The process is gone, and we know how."""
@@ -42,12 +44,26 @@ def after_refusal(turn: Turn, task: TaskRecord, event: AttemptRefused) -> None:
     if task.state in (TaskState.STOPPING, TaskState.MOVING):
         _after_leaving(turn, task, None)
         return
+    if event.executor_fault:
+        _wait_for_executor(turn, task, event.reason)
+        return
     refused_by = (*task.refused_by, task.node_id)[-16:]
     task = turn.change(task, refused_by=refused_by)
     if event.node_fault:
         _restart(turn, task, f"{task.node_id} could not start it: {event.reason}")
     else:
         _fail_or_retry(turn, task, f"{task.node_id} could not start it: {event.reason}", None)
+
+
+def _wait_for_executor(turn: Turn, task: TaskRecord, reason: str) -> None:
+    """Whoever carries orders is down: it may be back a little later, and this costs the task no retry."""
+    turn.release(
+        task,
+        TaskState.BACKING_OFF,
+        f"it could not be handed over: {reason}; again in {EXECUTOR_PAUSE_S:g} s",
+        not_before_s=turn.now_s + EXECUTOR_PAUSE_S,
+    )
+    _restart_gang(turn, task, f"its gang starts again: {task.task_id} could not be handed over")
 
 
 def after_loss(turn: Turn, task: TaskRecord, reason: str) -> None:

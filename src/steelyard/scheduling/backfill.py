@@ -38,6 +38,14 @@ class Margin:
         for device in reservation.devices:
             self.devices[device] = self.devices.get(device, 0) + sign * reservation.share
 
+    def raise_to(self, other: "Margin") -> None:
+        """The greater of both, amount by amount; at least nothing."""
+        self.cpu_milli = max(self.cpu_milli, other.cpu_milli)
+        self.memory_bytes = max(self.memory_bytes, other.memory_bytes)
+        self.io = [max(mine, theirs) for mine, theirs in zip(self.io, other.io, strict=True)]
+        for device, share in other.devices.items():
+            self.devices[device] = max(self.devices.get(device, 0), share)
+
 
 @dataclass(slots=True)
 class HeadReservation:
@@ -85,21 +93,7 @@ class HeadReservation:
         if self._ghosts:
             return
         for node_id in self.nodes:
-            margin = self.margins[node_id]
-            amounts = Resources(
-                cpu_cores=max(0, margin.cpu_milli) / 1000,
-                memory_bytes=max(0, margin.memory_bytes),
-                disk_read_bytes_per_s=max(0, margin.io[0]),
-                disk_write_bytes_per_s=max(0, margin.io[1]),
-                network_bytes_per_s=max(0, margin.io[2]),
-            )
-            self._ghost(table, node_id, amounts, ())
-            whole = tuple(sorted(at for at, share in margin.devices.items() if share >= WHOLE_GPU))
-            if whole:
-                self._ghost(table, node_id, Resources(gpus=len(whole)), whole)
-            for device, share in sorted(margin.devices.items()):
-                if 0 < share < WHOLE_GPU:
-                    self._ghost(table, node_id, Resources(gpus=share / WHOLE_GPU), (device,))
+            self._ghosts += ghosts(table, node_id, self.margins[node_id])
 
     def let_go(self, table: NodeTable) -> None:
         """Release the ghosts."""
@@ -113,10 +107,36 @@ class HeadReservation:
             if margin is not None and task_id not in job.kept:
                 margin.add(table.reservations[task_id], -1)
 
-    def _ghost(self, table: NodeTable, node_id: str, amounts: Resources, devices: tuple[int, ...]) -> None:
+
+def ghosts(table: NodeTable, node_id: str, margin: Margin) -> list[str]:
+    """Reserve what a margin says, as far as it is free; the names to release it by."""
+    row = table.row_of[node_id]
+    names: list[str] = []
+
+    def hold(amounts: Resources, devices: tuple[int, ...]) -> None:
         task_id = f"{_GHOST}/{node_id}/{devices}"
         table.reserve(Placement(node_id, devices, 0.0, "ghost"), Claim(task_id=task_id, demand=amounts))
-        self._ghosts.append(task_id)
+        names.append(task_id)
+
+    # Where a job outlived its time, less is free than was counted on.
+    read, write, network = (
+        max(0, min(wanted, free)) for wanted, free in zip(margin.io, table.io_free[row], strict=True)
+    )
+    amounts = Resources(
+        cpu_cores=max(0, min(margin.cpu_milli, table.cpu_free[row])) / 1000,
+        memory_bytes=max(0, min(margin.memory_bytes, table.memory_free[row])),
+        disk_read_bytes_per_s=read,
+        disk_write_bytes_per_s=write,
+        network_bytes_per_s=network,
+    )
+    hold(amounts, ())
+    shares = {at: min(share, table.devices[row][at]) for at, share in sorted(margin.devices.items())}
+    if whole := tuple(at for at, share in shares.items() if share >= WHOLE_GPU):
+        hold(Resources(gpus=len(whole)), whole)
+    for device, share in shares.items():
+        if 0 < share < WHOLE_GPU:
+            hold(Resources(gpus=share / WHOLE_GPU), (device,))
+    return names
 
 
 def reserve_head(

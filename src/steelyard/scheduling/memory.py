@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from steelyard.cluster.node_table import NodeTable
 from steelyard.model.job import QueuedJob
+from steelyard.scheduling.conservative import Promise
 from steelyard.scheduling.gangs import GangRefusal, fits_empty
 
 Room = tuple[int, int, tuple[int, int, int], tuple[int, ...], int, bool]
@@ -19,9 +20,11 @@ class RoundMemory:
     """Kept by the caller, for one table.
 
     refusals: shape → why it does not fit. Empty it with `forget` when in doubt: it only saves time.
+    promises: of conservative backfill, by job; without them each round promises anew.
     """
 
     refusals: dict[tuple[object, ...], GangRefusal] = field(default_factory=dict)
+    promises: dict[str, Promise] = field(default_factory=dict)
     _empty_lacks: dict[Hashable, tuple[str, float]] = field(default_factory=dict)
     _rooms: list[Room] = field(default_factory=list)
     _layout: int = -1

@@ -10,7 +10,7 @@ from steelyard.model.placement_policy import PlacementPolicy
 from steelyard.model.rebalancing_policy import RebalancingPolicy
 from steelyard.scheduling.quotas import Quota
 
-BACKFILLS = ("easy", "none", "greedy")
+BACKFILLS = ("easy", "conservative", "none", "greedy")
 PREEMPTIONS = ("never", "ordering", "quota")
 
 
@@ -23,8 +23,9 @@ def nobody_slow(job: QueuedJob) -> tuple[str, ...]:
 class PlanOptions:
     """One planner's settings.
 
-    backfill: "easy" lets later jobs start as long as the first that waits is not delayed; "none" holds
-        everybody behind it; "greedy" lets everybody start who fits, and large jobs may starve.
+    backfill: "easy" lets later jobs start as long as the first that waits is not delayed; "conservative"
+        as long as none of the first `promised_jobs` is, each of which is promised a time and places; "none"
+        holds everybody behind it; "greedy" lets everybody start who fits, and large jobs may starve.
     backfill_depth: jobs tried behind the first that waits, as Slurm's bf_max_job_test.
     preemption: "ordering" lets jobs take the place of running ones that the ordering puts behind them, if it
         is preemptive; "quota" only takes back what a tenant lent; "never".
@@ -41,6 +42,7 @@ class PlanOptions:
     placement: PlacementPolicy
     backfill: str = "easy"
     backfill_depth: int = 500
+    promised_jobs: int = 20
     preemption: str = "ordering"
     min_run_s: float = 60.0
     max_preemptions: int = 64
@@ -55,8 +57,8 @@ class PlanOptions:
             raise ConfigError(f"backfill is {self.backfill!r}: choose one of {', '.join(BACKFILLS)}")
         if self.preemption not in PREEMPTIONS:
             raise ConfigError(f"preemption is {self.preemption!r}: choose one of {', '.join(PREEMPTIONS)}")
-        if self.backfill_depth < 0 or self.max_preemptions < 0:
+        if min(self.backfill_depth, self.max_preemptions, self.promised_jobs) < 0:
             raise ConfigError(
-                f"backfill_depth is {self.backfill_depth} and max_preemptions {self.max_preemptions}: "
-                "both must be 0 or more"
+                f"backfill_depth is {self.backfill_depth}, max_preemptions {self.max_preemptions} and "
+                f"promised_jobs {self.promised_jobs}: all must be 0 or more"
             )

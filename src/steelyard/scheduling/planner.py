@@ -15,6 +15,7 @@ from steelyard.model.placement_policy import Placement
 from steelyard.model.resources import Resources
 from steelyard.scheduling.backfill import HeadReservation, reserve_head
 from steelyard.scheduling.bounds import Bounds
+from steelyard.scheduling.conservative import PromiseBook, due_first, still_valid
 from steelyard.scheduling.gangs import GangRefusal, GangSearch, release
 from steelyard.scheduling.memory import RoundMemory
 from steelyard.scheduling.moves import planned_moves
@@ -81,6 +82,7 @@ class _Round:
         self.hopeless_shapes: set[tuple[object, ...]] = set()
         self.refused_beside: dict[tuple[object, ...], GangRefusal] = {}
         self._listed: list[RunningJob] | None = None
+        self._promise_book: PromiseBook | None = None
         self._preemptor: Preemptor | None = None
 
     # --- the round ----------------------------------------------------------------------------------------
@@ -88,14 +90,15 @@ class _Round:
     def decide(self) -> Plan:
         """Look at the queue, then at what should move."""
         self._finish_gangs()
-        borrowers = self._consider_all(self._ordered())
+        ordered = self._ordered()
+        if self.memory.promises and self.options.backfill == "conservative":
+            ordered = due_first(ordered, self._named(), self.memory.promises.values(), self.now_s)
+        borrowers = self._consider_all(ordered)
         if borrowers:
             self._consider_all(iter(borrowers), borrowing=True)
-        if self.options.rebalancing is not None and (held := self._head_reservation()) is not None:
-            held.hold(self.table)  # nothing moves to where the head will start
-        moves = planned_moves(self._running_now(), self.table, self.options, self.now_s)
-        if self.reservation is not None:
-            self.reservation.let_go(self.table)
+        moves = self._moves()
+        if self._promise_book is not None:
+            self.memory.promises = self._promise_book.promises
         self.memory.note(self.table)
         return Plan(
             starts=self.starts,
@@ -105,6 +108,20 @@ class _Round:
             releases=self.releases,
             head=self.head.job_id if self.head else "",
         )
+
+    def _moves(self) -> tuple[Move, ...]:
+        """What moves; nothing to where a job that waits will start."""
+        held: list[str] = []
+        if self.options.rebalancing is not None:
+            if (reservation := self._head_reservation()) is not None:
+                reservation.hold(self.table)
+            if self._promise_book is not None:
+                held = self._promise_book.hold_all()
+        moves = planned_moves(self._running_now(), self.table, self.options, self.now_s)
+        release(self.table, held)
+        if self.reservation is not None:
+            self.reservation.let_go(self.table)
+        return moves
 
     def _ordered(self) -> Iterable[QueuedJob]:
         steady = isinstance(self.queue, JobQueue) and self.queue.steady
@@ -139,6 +156,8 @@ class _Round:
         if self.options.backfill == "none" or self.tried_behind >= self.options.backfill_depth:
             return True
         if self.options.explain or not isinstance(self.queue, JobQueue) or self.options.quotas:
+            return False
+        if self._promise_book is not None and self._may_promise(self._promise_book):
             return False
         return len(self.hopeless_shapes) >= len(self.queue.shapes)
 
@@ -219,6 +238,8 @@ class _Round:
     def _places(self, job: QueuedJob) -> Mapping[str, Placement] | GangRefusal:
         """Places that do not delay the head, reserved; or why there are none."""
         slow = self.options.slow_nodes(job)
+        if self.options.backfill == "conservative":
+            return self._book_of_promises().start(job, slow, self._late_s(job))
         held = self._head_reservation()
         if held is None:
             return self.search.reserve(job, slow)
@@ -237,6 +258,31 @@ class _Round:
             self.reserved = True
         return self.reservation
 
+    def _named(self) -> Mapping[str, QueuedJob]:
+        return (
+            self.queue.jobs if isinstance(self.queue, JobQueue) else {job.job_id: job for job in self.queue}
+        )
+
+    def _book_of_promises(self) -> PromiseBook:
+        if self._promise_book is None:
+            now = (*self._running_now(), *self.started, *self._keeping_now())
+            valid = still_valid(self.memory.promises.values(), self._named(), self.now_s)
+            self._promise_book = PromiseBook(self.search, [(self._ends_s(each), each) for each in now], valid)
+        return self._promise_book
+
+    def _may_promise(self, book: PromiseBook) -> bool:
+        return len(book.promises) < self.options.promised_jobs
+
+    def _promised_s(self, job: QueuedJob) -> float | None:
+        """The time that a job which cannot start is promised, if it is among those that are promised one."""
+        if self.options.backfill != "conservative":
+            return None
+        book = self._book_of_promises()
+        if job.job_id not in book.promises and not self._may_promise(book):
+            return None
+        made = book.promise(job, self._late_s(job))
+        return made.start_s if made is not None else None
+
     def _late_s(self, job: QueuedJob) -> float:
         late_s = job.expected_late_s if job.expected_late_s is not None else job.expected_time_s
         return self.options.unknown_s if late_s is None else late_s
@@ -254,10 +300,12 @@ class _Round:
         )
 
     def _refused(self, job: QueuedJob, refusal: GangRefusal) -> None:
+        if self.options.backfill == "conservative" and self._is_never(job):
+            return
         if self.head is None:
             self._become_head(job, refusal)
         elif self.options.backfill != "greedy" or not self._preempt_for(job):
-            self._wait(job, refusal, behind=self.head.job_id)
+            self._wait(job, refusal, behind=self.head.job_id, feasible_s=self._promised_s(job))
             self._note_hopeless(job, refusal)
 
     def _note_hopeless(self, job: QueuedJob, refusal: GangRefusal) -> None:
@@ -266,18 +314,22 @@ class _Round:
         if refusal.plain and (not may_preempt or (self._preemptor and self._preemptor.hopeless(job.shape))):
             self.hopeless_shapes.add(job.shape)
 
-    def _become_head(self, job: QueuedJob, refusal: GangRefusal) -> None:
+    def _is_never(self, job: QueuedJob) -> bool:
+        """Whether it is larger than the cluster, and was told so."""
         resource, missing = self.memory.lack_of_empty(job, self.table)
         if resource:
             self.waits[job.job_id] = never_fits(job, resource, missing)
-            return
-        if self._preempt_for(job):
+        return bool(resource)
+
+    def _become_head(self, job: QueuedJob, refusal: GangRefusal) -> None:
+        if self._is_never(job) or self._preempt_for(job):
             return
         self.head = job
         self._note_hopeless(job, refusal)
+        promised_s = self._promised_s(job)
         if self.options.explain:
             held = self._head_reservation()
-            self._wait(job, refusal, feasible_s=held.at_s if held else None)
+            self._wait(job, refusal, feasible_s=held.at_s if held else promised_s)
 
     def _wait(
         self, job: QueuedJob, refusal: GangRefusal, behind: str = "", feasible_s: float | None = None
@@ -302,6 +354,9 @@ class _Round:
                     cost_s=lost_s(victim, self.now_s),
                 )
             )
+        if self._promise_book is not None:
+            self._promise_book.left([victim.job_id for victim in victims])
+            self._promise_book.began(job, self.now_s + self._late_s(job))
         self.memory.forget()  # what the victims left may fit others
         self.bounds = None
         self.hopeless_shapes.clear()

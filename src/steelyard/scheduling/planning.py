@@ -287,7 +287,9 @@ class Planning:
             return None
         behind = self.last.head if self.last.head != unit else ""
         job, running = self.queue.jobs[unit], self._running.values()
-        return explain(job, running, self.table, self.options, now_s, behind)
+        found = explain(job, running, self.table, self.options, now_s, behind)
+        promise = self.memory.promises.get(unit)
+        return replace(found, feasible_s=promise.start_s) if promise is not None else found
 
 
 def _place(seat: Seat) -> tuple[str, tuple[int, ...]]:

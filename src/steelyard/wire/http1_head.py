@@ -22,7 +22,10 @@ MAX_LENGTH_DIGITS = 15
 _ALLOWED = bytes([9, 10, 13, *range(0x20, 0x7F), *range(0x80, 0x100)])
 
 # A name, an address, or an IPv6 address in brackets, and perhaps a port (RFC 3986 section 3.2).
-_HOST = re.compile(rb"(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._~!$&'()*+;=%-]*)(?::[0-9]{0,5})?")
+HOST = re.compile(rb"(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._~!$&'()*+;=%-]*)(?::[0-9]{0,5})?")
+
+# How long a client waits, in milliseconds: ours, and the one that Envoy sends.
+TIMEOUT_FIELDS = (b"x-request-timeout-ms", b"x-envoy-expected-rq-timeout-ms")
 
 # Fields that end at this hop, or that the gateway writes itself.
 _OWN = frozenset(
@@ -68,10 +71,14 @@ class Head:
 
 @dataclass(slots=True)
 class RequestHead(Head):
-    """A client's request line and fields."""
+    """A client's request line and fields.
+
+    timeout_s: how long the client waits for the whole answer, if it says so; else 0.
+    """
 
     method: bytes = b"GET"
     target: bytes = b"/"
+    timeout_s: float = 0.0
 
     @property
     def path(self) -> bytes:
@@ -185,6 +192,7 @@ def parse_request_head(data: bytes, max_fields: int = 128) -> RequestHead:
             raise BadRequest(f"more than {max_fields} header fields", http_status=431)
         _collect(head, collected.fields)
         _check_request(head)
+        head.timeout_s = _timeout_s(collected.fields)
     except (MalformedHead, httptools.HttpParserError) as error:
         raise BadRequest(f"malformed request: {error}") from None
     return head
@@ -202,13 +210,19 @@ def _check_request(head: RequestHead) -> None:
             raise MalformedHead("the target is neither a path nor an absolute http address")
         _take_authority(head)
     host = head.own.get(b"host")
-    if host and not _HOST.fullmatch(host):
+    if host and not HOST.fullmatch(host):
         raise MalformedHead("Host is not a host and a port")
     if head.minor_version == 1:
         if host is None:
             raise MalformedHead("Host is missing")
     elif head.chunked:
         raise MalformedHead("an HTTP/1.0 request cannot be chunked")
+
+
+def _timeout_s(fields: list[tuple[bytes, bytes]]) -> float:
+    """The least time that any of the fields gives; what is no whole number of milliseconds gives none."""
+    given = [value for name, value in fields if name.lower() in TIMEOUT_FIELDS]
+    return min([int(value) / 1000 for value in given if value.isdigit() and len(value) <= 9], default=0.0)
 
 
 def _take_authority(head: RequestHead) -> None:

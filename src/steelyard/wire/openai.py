@@ -14,11 +14,13 @@ from msgspec.structs import astuple
 
 from steelyard.model.errors import BadRequest
 from steelyard.model.request import PREFIX_HASH_BITS, Request
-from steelyard.wire.openai_bodies import PROMPT_PARTS_AT, Answer, Body, ModelOnly, Usage
+from steelyard.wire.openai_bodies import PROMPT_PARTS_AT, Answer, Body, ModelOnly, PromptBody, Usage
+from steelyard.wire.prompt import canonical_prompt
 
 BYTES_PER_TOKEN: Final = 4
 BLOCK_BYTES: Final = 1024
 BLOCK_TOKENS: Final = BLOCK_BYTES // BYTES_PER_TOKEN
+LONG_BODY_BYTES: Final = BLOCK_BYTES + 128  # with less there is no room for a block beside JSON
 MAX_BLOCKS: Final = 512
 MAX_MODEL_CHARACTERS: Final = 256
 DEFAULT_OUTPUT_TOKENS: Final = 128
@@ -26,6 +28,7 @@ HASH_MASK: Final = (1 << PREFIX_HASH_BITS) - 1
 
 
 _decode_body: Final = msgspec.json.Decoder(Body).decode
+_decode_prompt: Final = msgspec.json.Decoder(PromptBody).decode
 _model_decoder: Final = msgspec.json.Decoder(ModelOnly)
 _answer_decoder: Final = msgspec.json.Decoder(Answer)
 _digest: Final = xxhash.xxh3_64_intdigest
@@ -36,8 +39,9 @@ def read_inference(body: bytes, tenant: str = "", affinity_key: str = "") -> Req
 
     affinity_key: known from the head already; else the body's `user` stands for it.
     """
+    long = len(body) >= LONG_BODY_BYTES
     try:
-        fields = _decode_body(body)
+        fields = _decode_long(body) if long else _decode_body(body)
     except msgspec.ValidationError:
         return _read_loosely(body, affinity_key)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -46,19 +50,36 @@ def read_inference(body: bytes, tenant: str = "", affinity_key: str = "") -> Req
     values: tuple[Any, ...] = astuple(fields)
     model: str = values[0]
     check_model(model)
-    prompt = b"".join(values[PROMPT_PARTS_AT:])
+    prompt = _prompt(values[PROMPT_PARTS_AT:]) if long else b"".join(values[PROMPT_PARTS_AT:])
     size = len(prompt)
     output_tokens: int = values[1] or values[2] or values[3] or 0
     return Request(
         model=model,
         prompt_tokens=size // BYTES_PER_TOKEN + 1,
         output_tokens=output_tokens if 0 < output_tokens <= 1 << 20 else _bounded(output_tokens),
-        prefix_hashes=prefix_hashes(prompt, f"{tenant}\0{model}") if size >= BLOCK_BYTES else (),
+        prefix_hashes=prefix_hashes(prompt, f"{tenant}\0{model}") if long and size >= BLOCK_BYTES else (),
         prefix_block_tokens=BLOCK_TOKENS,
         affinity_key=affinity_key or values[5] or "",
         tenant=tenant,
         streams=values[4] is True,
     )
+
+
+def _decode_long(body: bytes) -> Body | PromptBody:
+    """With the text of the prompt; as it was written when that has an unknown shape, such as embeddings of
+    tokens. Raises what msgspec raises.
+    """
+    try:
+        return _decode_prompt(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _decode_body(body)  # what is wrong with all of it, this says as well
+
+
+def _prompt(parts: tuple[Any, ...]) -> bytes:
+    try:
+        return canonical_prompt(parts)
+    except UnicodeEncodeError:  # half of a pair of surrogates: no engine reads it either
+        return b""
 
 
 def check_model(model: str) -> None:

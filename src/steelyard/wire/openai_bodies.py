@@ -28,6 +28,57 @@ class Body(msgspec.Struct, gc=False):
     input: msgspec.Raw = msgspec.Raw(b"")
 
 
+NOTHING: Final = msgspec.Raw(b"")
+
+
+class Part(msgspec.Struct, gc=False):
+    """A part of a message's content: text, or something else in one of the fields that are known."""
+
+    type: str = ""
+    text: str | None = None
+    image_url: msgspec.Raw = NOTHING
+    video_url: msgspec.Raw = NOTHING
+    audio_url: msgspec.Raw = NOTHING
+    input_audio: msgspec.Raw = NOTHING
+    source: msgspec.Raw = NOTHING
+    file: msgspec.Raw = NOTHING
+    id: msgspec.Raw = NOTHING
+    name: msgspec.Raw = NOTHING
+    input: msgspec.Raw = NOTHING
+    tool_use_id: msgspec.Raw = NOTHING
+    content: msgspec.Raw = NOTHING
+
+
+class Message(msgspec.Struct, gc=False):
+    """A message of a chat, or an item of the Responses API."""
+
+    role: str = ""
+    content: str | list[Part] | None = None
+    name: msgspec.Raw = NOTHING
+    tool_calls: msgspec.Raw = NOTHING
+    tool_call_id: msgspec.Raw = NOTHING
+    call_id: msgspec.Raw = NOTHING
+    arguments: msgspec.Raw = NOTHING
+    output: msgspec.Raw = NOTHING
+
+
+class PromptBody(msgspec.Struct, gc=False):
+    """The fields of `Body`, with the prompt decoded to its text."""
+
+    model: str = ""
+    max_completion_tokens: int | None = None
+    max_tokens: int | None = None
+    max_output_tokens: int | None = None
+    stream: bool | None = None
+    user: str | None = None
+    system: str | list[Part] | None = None
+    instructions: str | None = None
+    tools: msgspec.Raw = NOTHING
+    messages: list[Message] | None = None
+    prompt: str | list[msgspec.Raw] | None = None
+    input: str | list[Message] | None = None
+
+
 class ModelOnly(msgspec.Struct):
     model: str = ""
 

@@ -91,11 +91,32 @@ def test_dlpm_prefers_what_is_cached_within_fair_shares() -> None:
 
 
 @EACH_ORDER
-def test_classes_are_strict(order: Callable[[], FairOrder]) -> None:
+def test_a_higher_class_goes_first(order: Callable[[], FairOrder]) -> None:
     queue = FairQueue(order, 100)
     for priority in (2, 0, 1, 0, 2):
         queue.push(waiting("t", priority=priority), 0.0)
     assert [item.priority for item in drain(queue, 5)] == [0, 0, 1, 2, 2]
+
+
+@EACH_ORDER
+def test_no_class_starves(order: Callable[[], FairOrder]) -> None:
+    queue = FairQueue(order, 1000)
+    for number in range(300):
+        queue.push(waiting("t", priority=0 if number % 10 else 2), 0.0)
+    served = [item.priority for item in drain(queue, 160)]
+    assert [at for at, priority in enumerate(served) if priority == 2] == list(range(15, 160, 16))
+
+
+@EACH_ORDER
+def test_who_is_put_back_has_taken_no_turn(order: Callable[[], FairOrder]) -> None:
+    queue = FairQueue(order, 1000)
+    for priority in (0, 0, 0, 2):
+        queue.push(waiting("t", priority=priority), 0.0)
+    for _ in range(100):
+        (item,) = drain(queue, 1)
+        assert item.priority == 0
+        queue.put_back(item)
+    assert [item.priority for item in drain(queue, 4)] == [0, 0, 0, 2]
 
 
 def test_a_flood_cannot_fill_the_queue() -> None:

@@ -13,7 +13,7 @@ from steelyard.model.ordering_policy import ClusterView, OrderingPolicy
 from steelyard.model.resources import Resources
 from steelyard.policies.ordering.deadline import EarliestDeadline
 from steelyard.policies.ordering.fair_share import FairShare
-from steelyard.policies.ordering.learned_index import LearnedIndex
+from steelyard.policies.ordering.learned_index import learned_index
 from steelyard.policies.ordering.least_attained import LeastAttained
 from steelyard.policies.ordering.priority import Priority
 from steelyard.policies.ordering.registry import ORDERING_SUMMARIES, ORDERINGS
@@ -137,7 +137,7 @@ def test_fair_share_gives_equal_tenants_equal_service_whatever_they_submit() -> 
 
 
 def test_the_learned_index_prefers_what_is_likely_to_end_soon() -> None:
-    policy = LearnedIndex()
+    policy = learned_index()
     for at in range(40):
         policy.observe_end(job(f"s{at}", tenant="t"), 10.0 if at % 2 else 12.0, float(at))
         policy.observe_end(job(f"w{at}", 4), 5000.0, float(at))
@@ -147,7 +147,7 @@ def test_the_learned_index_prefers_what_is_likely_to_end_soon() -> None:
 
 
 def test_the_learned_index_says_when_waiting_jobs_must_be_sorted_again() -> None:
-    policy = LearnedIndex()
+    policy = learned_index()
     before = policy.epoch
     for at in range(3):
         policy.observe_end(job("x"), 10.0, float(at))

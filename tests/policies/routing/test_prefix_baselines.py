@@ -7,8 +7,10 @@ import pytest
 from tests.harness.fleets import fleet_of
 
 from steelyard.model.fleet import Eligible
+from steelyard.model.pick import Pick
 from steelyard.model.request import Request
 from steelyard.policies.routing.registry import POLICIES
+from steelyard.policies.routing.vllm_smetric import VllmSmetric
 
 BASELINES = [
     "lmetric",
@@ -17,6 +19,7 @@ BASELINES = [
     "sglang-cache-aware",
     "aibrix-prefix-cache",
     "inference-extension",
+    "production-stack-load-aware",
 ]
 
 
@@ -147,3 +150,33 @@ def test_preble_exploits_what_is_mostly_cached_and_explores_else() -> None:
     # After the window nothing of it is load any more.
     policy.pick(PROMPT, eligible, fleet, 1000.0)
     assert max(policy._work.values()) < 1024  # type: ignore[attr-defined]
+
+
+def test_production_stack_weighs_what_is_cached_against_load_above_the_mean() -> None:
+    # Mean 10: a whole prompt cached is worth ten requests more than the mean, and no more.
+    assert chosen("production-stack-load-aware", 4, 4, 22, holder=2) == {0, 1}
+    assert chosen("production-stack-load-aware", 8, 8, 14, holder=2) == {2}
+
+
+def smetric_on(*queued: int, heard_s: float) -> int:
+    """Whom smetric picks for a known prompt, when its holder is the last and took so long for each prompt."""
+    policy = VllmSmetric(Random(1))
+    fleet = fleet_of(*[1] * len(queued))
+    holder = len(queued) - 1
+    for _ in range(8):
+        pick = policy.pick(PROMPT, Eligible.of([holder]), fleet, 0.0)
+        fresh = Pick(holder, "", matched_tokens=0)
+        policy.observe_first_token(fresh, PROMPT, heard_s, fleet, 0.0)
+    fleet.queued_prompt_tokens[:] = list(queued)
+    pick = policy.pick(PROMPT, Eligible.of(range(len(queued))), fleet, 0.0)
+    return pick.slot
+
+
+def test_smetric_stays_while_the_objective_is_met_and_leaves_after() -> None:
+    # 1,024 tokens in 0.1 s: 10,240 tokens a second, and 1.064 s are allowed.
+    assert smetric_on(0, 0, 10_000, heard_s=0.1) == 2
+    assert smetric_on(0, 20_000, 12_000, heard_s=0.1) == 0
+
+
+def test_smetric_follows_the_prefix_before_it_knows_how_quick_anyone_is() -> None:
+    assert chosen("vllm-smetric", 1, 1, 90, holder=2) == {2}

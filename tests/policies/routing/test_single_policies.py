@@ -7,7 +7,7 @@ from tests.harness.fleets import fleet_of
 
 from steelyard.model.fleet import Eligible
 from steelyard.model.request import Request
-from steelyard.policies.routing.hash_ring import HashRing
+from steelyard.policies.routing.hash_ring import NEVER_FULL, HashRing
 from steelyard.policies.routing.peak_ewma import PeakEwma
 from steelyard.policies.routing.prefix_ttft import PrefixTtft
 from steelyard.policies.routing.sticky_session import StickySession
@@ -45,6 +45,18 @@ def test_a_hot_key_spills_over_at_the_load_factor() -> None:
     # Nobody holds more than 1.25 times the mean, rounded up.
     assert max(fleet.requests) <= 126
     assert min(fleet.requests) > 0
+
+
+def test_a_key_stays_at_home_while_its_replica_has_little_to_do() -> None:
+    policy, fleet, eligible = HashRing(Random(1)), fleet_of(*[0] * 8), Eligible.of(range(8))
+    home = policy.pick(Request(affinity_key="hot"), eligible, fleet, 0.0).slot
+    # The bound alone would call one request in flight full: 1.25 · 2 / 8, rounded up.
+    picks = []
+    for _ in range(NEVER_FULL + 1):
+        picks.append(policy.pick(Request(affinity_key="hot"), eligible, fleet, 0.0).slot)
+        fleet.requests[picks[-1]] += 1
+    assert picks[:NEVER_FULL] == [home] * NEVER_FULL
+    assert picks[NEVER_FULL] != home
 
 
 def test_a_session_stays_until_its_replica_goes_and_sessions_have_a_bound() -> None:

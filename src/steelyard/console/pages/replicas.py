@@ -1,7 +1,6 @@
 """Every replica: state, load, cache, health over the last ten minutes; drain and restore."""
 
-from dataclasses import asdict
-
+from steelyard.console.overview import as_values
 from steelyard.console.page import Context, Page, Part, Query
 from steelyard.console.watch import Watch
 from steelyard.model.gateway_sample import ReplicaSample
@@ -23,7 +22,7 @@ async def context(watch: Watch, query: Query) -> Context:
     part = Part.of(found, query.number("from", 0), ROWS)
     now_s = watch.sample.at_s if watch.sample is not None else watch.now_s()
     rows = [
-        asdict(each)
+        as_values(each)
         | {
             "spans": watch.states.spans(each.replica_id, now_s, WINDOW_S),
             "changes": watch.states.changes(each.replica_id),

@@ -8,6 +8,7 @@ from steelyard.console.watch import Watch
 from steelyard.model.errors import SteelyardError
 
 SHOWN = 50
+NEAR = 0.1  # of the best score: within it, a choice that is not the best is called a near-tie
 
 
 async def context(watch: Watch, query: Query) -> Context:
@@ -76,6 +77,7 @@ def drawn(pick: dict[str, Any]) -> dict[str, Any]:
                 "share": share,
                 "chosen": each["replica"] == pick["replica"],
                 "above_best": score - best if score in finite else None,
+                "near": score in finite and score - best <= NEAR * abs(best),
             }
         )
     prompt, cached = pick["prompt_tokens"], min(pick["matched_tokens"], pick["prompt_tokens"])

@@ -21,6 +21,9 @@
     if (/^[1-9]$/.test(event.key) && pages[event.key - 1]) location.href = pages[event.key - 1].href;
   });
 
+  const current = document.querySelector(".top nav [aria-current]");
+  if (current) current.parentNode.scrollLeft = current.offsetLeft - current.parentNode.offsetLeft - 40;
+
   // --- regions: change only what differs, so that focus, selection and open menus stay ---------------
   const same = (a, b) => a.nodeType === b.nodeType && a.nodeName === b.nodeName && (a.id || "") === (b.id || "");
   const morph = (have, want) => {
@@ -90,7 +93,7 @@
       const axis = (scale, side) => ({ scale, side, size: 46, stroke: quiet, font: "11px system-ui, sans-serif", grid: { show: side === 3, stroke: line, width: 1 }, ticks: { show: false }, values: (_, all) => all.map((v) => (v === null ? "" : write(v))) });
       const options = {
         width: this.element.clientWidth, height: this.element.clientHeight, legend: { show: false },
-        cursor: { drag: { x: false, y: false }, points: { size: 5 } }, padding: [10, this.right ? 0 : 8, 0, 0],
+        cursor: { drag: { x: false, y: false }, points: { size: 5 } }, padding: [10, this.right ? 0 : 26, 0, 0],
         scales: { x: { time: true }, y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1] }, right: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1] } },
         axes: [{ stroke: quiet, font: "11px system-ui, sans-serif", grid: { show: false }, ticks: { show: false }, size: 24, space: 70, values: (_, all) => all.map((v) => new Date(v * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false })) }, axis("y", 3), ...(this.right ? [axis("right", 1)] : [])],
         series: [{}, ...this.names.map((name, index) => ({ stroke: [blue, green, red][index], width: 1.5, scale: name === this.right ? "right" : "y", points: { show: false }, fill: index === 0 && this.names.length !== 2 ? `${blue}18` : undefined, spanGaps: false }))],

@@ -9,6 +9,7 @@ from steelyard.model.resources import Resources
 
 ROOT = Path("/sys/fs/cgroup")
 PERIOD_US = 100_000
+CONTROLLERS = ("cpu", "memory")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +41,21 @@ class ControlGroup:
             self.folder.rmdir()
 
 
-def parent_group(name: str) -> Path | None:
-    """A group of ours under which attempts may have theirs; None where we may not, or with cgroup v1."""
-    if not (ROOT / "cgroup.controllers").exists() or not os.access(ROOT, os.W_OK):
+def parent_group(name: str, root: Path = ROOT) -> Path | None:
+    """A group of ours under which attempts may have theirs; None where we may not, or with cgroup v1.
+
+    Where version 1 still holds a controller, groups go without its limit; they end whole all the same.
+    """
+    if not (root / "cgroup.controllers").exists() or not os.access(root, os.W_OK):
         return None
-    folder = ROOT / "steelyard" / name
+    folder = root / "steelyard" / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for each in (ROOT, folder.parent, folder):
-            (each / "cgroup.subtree_control").write_text("+cpu +memory")
+        there = (root / "cgroup.controllers").read_text().split()
+        wanted = " ".join(f"+{each}" for each in CONTROLLERS if each in there)
+        for each in (root, folder.parent, folder):
+            if wanted:
+                (each / "cgroup.subtree_control").write_text(wanted)
     except OSError:
         return None
     return folder
@@ -59,14 +66,18 @@ def make_group(parent: Path | None, name: str, demand: Resources, cpu_is_limit: 
     if parent is None:
         return None
     folder = parent / name.replace("/", "_")
+    limits: dict[str, str] = {}
+    if demand.memory_bytes:
+        limits["memory.max"] = str(int(demand.memory_bytes))
+    if demand.cpu_cores:
+        limits["cpu.weight"] = str(max(1, min(10_000, round(100 * demand.cpu_cores))))
+        if cpu_is_limit:
+            limits["cpu.max"] = f"{int(demand.cpu_cores * PERIOD_US)} {PERIOD_US}"
     try:
         folder.mkdir(exist_ok=True)
-        if demand.memory_bytes:
-            (folder / "memory.max").write_text(str(int(demand.memory_bytes)))
-        if demand.cpu_cores:
-            (folder / "cpu.weight").write_text(str(max(1, min(10_000, round(100 * demand.cpu_cores)))))
-            if cpu_is_limit:
-                (folder / "cpu.max").write_text(f"{int(demand.cpu_cores * PERIOD_US)} {PERIOD_US}")
+        for file, value in limits.items():
+            if (folder / file).exists():
+                (folder / file).write_text(value)
     except OSError:
         return None
     return ControlGroup(folder)

@@ -29,6 +29,7 @@ from steelyard.model.resources import Resources
 from steelyard.model.telemetry import NodeTelemetry
 
 CONNECT_TIMEOUT_S = 40.0
+CONNECT_TRIES = 3
 SETTLE_S = 15.0
 RESPAWN_S = 5.0
 LOG_PLACES_LIMIT = 20_000  # of attempts that ended, oldest first
@@ -86,8 +87,7 @@ class RayExecutor:
             raise ExecutorError(f"the address of Ray is {self.address!r}: give its head as HOST:PORT")
         if refuses(self.address, HEAD_TIMEOUT_S):
             raise ExecutorError(f"nobody listens at {self.address}: start Ray with `ray start --head`")
-        self._spawn()
-        self._wait_until_ready()
+        self._connect()
         began_s = time.monotonic()
         while (waited_s := time.monotonic() - began_s) < CONNECT_TIMEOUT_S:
             self._take_in(0.2)
@@ -112,17 +112,29 @@ class RayExecutor:
         except OSError as error:
             raise ExecutorError(f"{self.python} cannot be started: {error.strerror}") from None
 
-    def _wait_until_ready(self) -> None:
+    def _connect(self) -> None:
+        """Start the bridge, again where it fails: a head that has just begun may turn guests away."""
         until_s = time.monotonic() + CONNECT_TIMEOUT_S
+        why = ""
+        for _ in range(CONNECT_TRIES):
+            self._spawn()
+            why = self._wait_until_ready(until_s)
+            if not why:
+                return
+            self.close()
+            if time.monotonic() >= until_s or refuses(self.address, HEAD_TIMEOUT_S):
+                break
+        raise ExecutorError(why)
+
+    def _wait_until_ready(self, until_s: float) -> str:
+        """Why the bridge is not ready; "" when it is."""
         while time.monotonic() < until_s and self._link is not None and self._link.is_open:
             for line in self._link.receive(0.2):
                 if line.kind == "failed":
-                    self.close()
-                    raise ExecutorError(f"{line.reason} (is Ray's head running?)")
+                    return f"{line.reason} (is Ray's head running?)"
                 if line.kind == "ready":
-                    return
-        self.close()
-        raise ExecutorError(
+                    return ""
+        return (
             f"no connection to Ray at {self.address}: is it running, and has {self.python} the extra "
             "`steelyard[ray]` installed?"
         )

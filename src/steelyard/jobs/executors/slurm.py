@@ -162,7 +162,7 @@ class SlurmExecutor:
         except SlurmUnavailable as error:
             # It may have been accepted all the same: then it finds the fence and leaves.
             held.fence()
-            self._finish(held, EventKind.REFUSED, f"sbatch: {error}")
+            self._finish(held, EventKind.REFUSED, f"sbatch: {error}", executor_fault=True)
 
     def stop(self, attempt: Attempt, grace_s: float) -> None:
         """Ask it to leave; take it out of the queue if it waits there."""
@@ -245,8 +245,16 @@ class SlurmExecutor:
     def _tell(self, attempt: Attempt, node_id: str, kind: EventKind) -> None:
         self._events.append(AttemptEvent(attempt=attempt, kind=kind, node_id=node_id))
 
-    def _finish(self, held: SlurmAttempt, kind: EventKind, reason: str) -> None:
-        event = AttemptEvent(attempt=held.attempt, kind=kind, node_id=held.node_id, reason=reason)
+    def _finish(
+        self, held: SlurmAttempt, kind: EventKind, reason: str, *, executor_fault: bool = False
+    ) -> None:
+        event = AttemptEvent(
+            attempt=held.attempt,
+            kind=kind,
+            node_id=held.node_id,
+            reason=reason,
+            executor_fault=executor_fault,
+        )
         held.end = event
         with suppress(OSError):
             self._store.put_end(event)

@@ -1,9 +1,11 @@
 """A bounded queue before full replicas: priority classes, fair between tenants, nobody waits in vain.
 
-Classes are strict: a lower number goes first. Within a class an order (VTC, DLPM, first come) decides. The
-queue is shared by a dynamic threshold: a tenant may have at most `SHARE` times the room that is still free,
-so that one that floods it can never fill it (one flooder holds 8/9, two hold 8/17 each, and a newcomer finds
-the rest free). Source: Choudhury and Hahne, dynamic queue length thresholds (IEEE/ACM ToN 6(2), 1998).
+A lower number of a class goes first, but no class starves: one that waits has at least one turn in
+`MOST_PASSED + 1`, after that many went to classes above it. Within a class an order (VTC, DLPM, first come)
+decides. The queue is shared by a dynamic threshold: a tenant may have at most `SHARE` times the room that
+is still free, so that one that floods it can never fill it (one flooder holds 8/9, two hold 8/17 each, and
+a newcomer finds the rest free). Source: Choudhury and Hahne, dynamic queue length thresholds (IEEE/ACM ToN
+6(2), 1998).
 
 A request that could not be served before its deadline is refused at once, with the time after which a place
 is to be expected: both from the rate at which requests left lately, and the turns before it: its tenant's
@@ -17,6 +19,7 @@ from steelyard.policies.admission.verdicts import NoRoom
 from steelyard.policies.admission.waiting import FairOrder, Waiting
 
 SHARE = 8
+MOST_PASSED = 15
 RATE_TIME_S = 5.0
 
 
@@ -29,6 +32,7 @@ class FairQueue:
         self._classes: dict[int, FairOrder] = {}
         self._in_class: dict[int, dict[str, int]] = {}
         self._totals: dict[int, int] = {}
+        self._passed: dict[int, int] = {}  # turns that a waiting class saw go to those above it
         self._deadlines: list[tuple[float, int, Waiting]] = []
         self._arrivals = 0
         self._cancelled = 0
@@ -60,18 +64,33 @@ class FairQueue:
 
     def pop(self, now_s: float) -> Waiting | None:
         """The next request to serve; None when nobody waits."""
-        for priority in sorted(self._classes):
+        for priority in self._in_turn():
             item = self._classes[priority].pop()
             if item is not None:
+                item.passed, self._passed[priority] = self._passed.get(priority, 0), 0
                 self._forget(item)
+                self._pass_over(priority, 1)
                 self._left(now_s)
                 return item
         return None
+
+    def _in_turn(self) -> list[int]:
+        """The classes in the order of their turns now."""
+        every = sorted(self._classes)
+        overdue = [each for each in every if self._passed.get(each, 0) >= MOST_PASSED]
+        return [*overdue, *(each for each in every if each not in overdue)] if overdue else every
+
+    def _pass_over(self, priority: int, turns: int) -> None:
+        for other, waiting in self._totals.items():
+            if other > priority and waiting:
+                self._passed[other] = max(0, self._passed.get(other, 0) + turns)
 
     def put_back(self, item: Waiting) -> None:
         """A request that was popped cannot be served yet after all; it keeps its deadline."""
         item.gone = False
         self._left_since -= 1
+        self._passed[item.priority] = item.passed
+        self._pass_over(item.priority, -1)
         self._order_of(item.priority).restore(item)
         counts = self._in_class.setdefault(item.priority, {})
         counts[item.tenant] = counts.get(item.tenant, 0) + 1
@@ -126,7 +145,7 @@ class FairQueue:
         others = self._totals.get(priority, 0) - mine
         turns = mine + min(others, (mine + 1) * len(counts))
         above = sum(total for other, total in self._totals.items() if other < priority)
-        return self._wait_s(turns + above)
+        return self._wait_s(turns + min(above, MOST_PASSED * (turns + 1)))
 
     def _wait_s(self, turns: int) -> float:
         return turns / self._rate_per_s if self._rate_per_s > 0 else 0.0

@@ -12,6 +12,7 @@ class Waiting:
     cached_tokens: prompt tokens that some replica already holds.
     deadline_s: when it is of no use any more.
     order: arrival number; earlier is smaller.
+    passed: turns that its class had seen go to others when it came out.
     payload: whatever the caller wants back.
     """
 
@@ -24,6 +25,7 @@ class Waiting:
     payload: object = None
     order: int = 0
     queued_s: float = 0.0
+    passed: int = 0
     gone: bool = field(default=False)
 
 

@@ -7,8 +7,8 @@ from steelyard.model.ordering_policy import OrderingPolicy
 from steelyard.policies.ordering.deadline import EarliestDeadline
 from steelyard.policies.ordering.fair_share import FairShare
 from steelyard.policies.ordering.fifo import Fifo
-from steelyard.policies.ordering.learned_index import LearnedIndex
-from steelyard.policies.ordering.learned_remaining import LearnedRemaining
+from steelyard.policies.ordering.learned_index import learned_index
+from steelyard.policies.ordering.learned_remaining import learned_remaining
 from steelyard.policies.ordering.least_attained import LeastAttained
 from steelyard.policies.ordering.priority import Priority
 from steelyard.policies.ordering.shortest_predicted import ShortestPredicted
@@ -23,9 +23,9 @@ ORDERINGS: dict[str, Callable[[], OrderingPolicy]] = {
     "shortest-service": lambda: ShortestPredicted(by_service=True),
     "shortest-remaining": lambda: ShortestPredicted(preemptive=True),
     "least-attained": LeastAttained,
-    "learned-index": LearnedIndex,
-    "learned-remaining": LearnedRemaining,
-    "learned-shortest": lambda: LearnedRemaining(preemptive=False, levels_a_doubling=8),
+    "learned-index": learned_index,
+    "learned-remaining": learned_remaining,
+    "learned-shortest": lambda: learned_remaining(8, preemptive=False),
     "fair-share": FairShare,
     "deadline": EarliestDeadline,
     "deadline-preemptive": lambda: EarliestDeadline(preemptive=True),

@@ -2,13 +2,15 @@
 ring.
 
 A replica is full at ceil(1.25 · (requests in flight + 1) · its share of the weights); Mirrokni, Thorup
-and Zadimoghaddam, SODA 2018. When a replica joins or leaves, only its own keys move. A request without
-a key goes to one at random. No ties: points are distinct. Cost: one bisection and a short walk; the sum
-of loads is a C loop over the eligible.
+and Zadimoghaddam, SODA 2018. With fewer than `NEVER_FULL` in flight it is not, whatever the mean: in a
+fleet with little to do the bound alone sends every second request of a moment elsewhere. When a replica
+joins or leaves, only its own keys move. A request without a key goes to one at random. No ties: points
+are distinct. Cost: one bisection and a short walk; the sum of loads is a C loop over the eligible.
 """
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 from steelyard.model.chance import Rng
 from steelyard.model.fleet import Eligible, Fleet
@@ -17,6 +19,7 @@ from steelyard.model.request import Request
 from steelyard.policies.ring import Ring, hash_key
 
 LOAD_FACTOR = 1.25
+NEVER_FULL: Final = 4
 
 
 @dataclass(slots=True)
@@ -49,8 +52,9 @@ class HashRing:
         for slot in ring.walk(hash_key(request.affinity_key)):
             if slot not in members or slot in full:
                 continue
-            if requests[slot] < math.ceil(allowed * fleet.weights[slot]):
-                return Pick(slot, "ring" if first in (-1, slot) else "ring-next", (slot,), (requests[slot],))
+            waiting = requests[slot]
+            if waiting < NEVER_FULL or waiting < math.ceil(allowed * fleet.weights[slot]):
+                return Pick(slot, "ring" if first in (-1, slot) else "ring-next", (slot,), (waiting,))
             first = slot if first < 0 else first
             full.add(slot)
             if len(full) == len(members):

@@ -37,6 +37,7 @@ from steelyard.policies.prefix_index import DEFAULT_CAPACITY_BLOCKS, PrefixIndex
 LOOK_AT_ALL: Final = 16
 SAMPLED: Final = 8
 NEAR: Final = 0.05
+MOST_NEAR_S: Final = 1.0
 LEAST_LEFT: Final = 0.25
 IDLE_STARTS: Final = 2  # a prompt waits for the step under way and the one planned behind it
 MOST_BATCH: Final = 80  # beyond this, a longer queue is worse than a larger batch
@@ -68,8 +69,9 @@ class PrefixTtft:
             self._take_in(fleet)
         held = index.held_by(slots, hashes) if hashes else None
         scores, least, busy = self._scores(request, slots, held, fleet, now_s)
-        # Differences of a twentieth of the own work are noise of what was learned.
-        bound = least + NEAR * (speed.start_s + prompt_tokens * speed.token_s)
+        # Differences of a twentieth of the own work are noise of what was learned; of a very long prompt's,
+        # they are seconds.
+        bound = least + NEAR * min(MOST_NEAR_S, speed.start_s + prompt_tokens * speed.token_s)
         near = [at for at, score in enumerate(scores) if score <= bound]
         at = near[0] if len(near) == 1 else self._one_of(near, slots, fresh=bool(hashes))
         slot = slots[at]
@@ -118,9 +120,7 @@ class PrefixTtft:
                 if queued:
                     busy += 1
                     wait_s = (start_s + queued * token_s) * slowness[slot]
-                    passed_s = now_s - index.head_us(slot) * 1e-6 - idle_s
-                    if passed_s < 0.0:
-                        passed_s = 0.0
+                    passed_s = max(0.0, now_s - index.head_us(slot) * 1e-6 - idle_s)
                     left_s = wait_s - passed_s if passed_s < wait_s else min(MOST_LATE_S, passed_s - wait_s)
                     if left_s < LEAST_LEFT * wait_s:
                         left_s = LEAST_LEFT * wait_s

@@ -19,12 +19,14 @@ from steelyard.policies.routing.peak_ewma import PeakEwma
 from steelyard.policies.routing.preble_e2 import PrebleE2
 from steelyard.policies.routing.prefix_hash import PrefixHash
 from steelyard.policies.routing.prefix_ttft import PrefixTtft
+from steelyard.policies.routing.production_stack_load_aware import ProductionStackLoadAware
 from steelyard.policies.routing.production_stack_prefix import ProductionStackPrefix
 from steelyard.policies.routing.random_choice import RandomChoice
 from steelyard.policies.routing.round_robin import RoundRobin
 from steelyard.policies.routing.sglang_cache_aware import SglangCacheAware
 from steelyard.policies.routing.sticky_session import StickySession
 from steelyard.policies.routing.two_choices import TwoChoices
+from steelyard.policies.routing.vllm_smetric import VllmSmetric
 from steelyard.policies.routing.weighted_least_requests import WeightedLeastRequests
 from steelyard.policies.routing.weighted_round_robin import WeightedRoundRobin
 
@@ -51,6 +53,8 @@ POLICIES: dict[str, Factory] = {
     "aibrix-prefix-cache": AibrixPrefixCache,
     "inference-extension": InferenceExtension,
     "production-stack-prefix": ProductionStackPrefix,
+    "production-stack-load-aware": ProductionStackLoadAware,
+    "vllm-smetric": VllmSmetric,
     "prefix-hash": PrefixHash,
     "preble-e2": PrebleE2,
 }
@@ -74,6 +78,8 @@ POLICY_SUMMARIES: dict[str, str] = {
     "aibrix-prefix-cache": "AIBrix's: longest prefix among those that are not busier than most",
     "inference-extension": "the Gateway API inference extension's scores: queue 2, KV cache 2, prefix 3",
     "production-stack-prefix": "vLLM production-stack's: longest prefix, whatever the load",
+    "production-stack-load-aware": "vLLM production-stack's: share cached, less the load above the mean",
+    "vllm-smetric": "vLLM router's: the holder while it meets its time, else least work times requests",
     "prefix-hash": "consistent hashing of the prompt's beginning with bounded loads",
     "preble-e2": "Preble's: a holder of most of the prompt, else least recent work and evictions",
 }

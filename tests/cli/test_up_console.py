@@ -1,0 +1,47 @@
+"""The console of a jobs service without a gateway."""
+
+import re
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from tests.harness.jobs import jobs_service
+from tests.harness.processes import wait_until
+
+
+def test_a_jobs_service_shows_its_own_jobs_and_nodes_and_obeys_buttons(tmp_path: Path) -> None:
+    with jobs_service(tmp_path / "state", "A", options=("--console", "127.0.0.1:0")) as jobs:
+        job = jobs.submit("sleep 600", name="lonely")
+        jobs.wait_state(job, "running")
+        said = (jobs.folder / "service.log").read_text()
+        url = re.findall(r"console listening on (http://\S+)/console", said)[0]
+
+        def read(path: str, data: bytes | None = None) -> str:
+            with urllib.request.urlopen(f"{url}/console{path}", data, timeout=20) as answer:
+                return str(answer.read().decode())
+
+        wait_until(lambda: "lonely" in read(""))  # the service may be busy when it is first asked
+        page = read("")
+        assert "/console/replicas" not in page
+        assert "lonely" in read(f"/job?id={job}")
+        assert "cpu" in read("/nodes").lower()
+        with pytest.raises(urllib.error.HTTPError):
+            read("/replicas")
+        token = page.partition('name="token" value="')[2].partition('"')[0]
+        read("/act/cancel-job", urlencode({"job": job, "token": token}).encode())
+        jobs.wait_state(job, "cancelled")
+        assert "POST /console/jobs/cancel" in (jobs.folder / "audit.jsonl").read_text()
+
+
+def test_off_loopback_it_is_refused(tmp_path: Path) -> None:
+    found = subprocess.run(
+        [sys.executable, "-m", "steelyard", "up", "--state", str(tmp_path), "--console", "0.0.0.0:0"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (found.returncode, "loopback only" in found.stderr) == (2, True)

@@ -1,0 +1,116 @@
+"""A prompt is its text: how its JSON was written makes no difference."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from steelyard.model.errors import BadRequest
+from steelyard.wire.openai import BLOCK_BYTES, read_inference
+
+TEXT = "Ein Satz mit „Zeichen“, 漢字 und\nZeilen. " * 150
+SCHEMA = {"type": "function", "function": {"name": "f", "parameters": {"b": 1, "a": [1, 2]}}}
+
+
+def hashes(body: object, **how: object) -> tuple[int, ...]:
+    return read_inference(json.dumps(body, **how).encode()).prefix_hashes  # type: ignore[arg-type]
+
+
+def chat(content: object = TEXT, **more: object) -> dict[str, object]:
+    return {"model": "m", "messages": [{"role": "user", "content": content}], **more}
+
+
+def test_white_space_escapes_and_order_of_keys_make_no_difference() -> None:
+    plain = hashes(chat(tools=[SCHEMA]))
+    assert len(plain) > 3
+    assert hashes(chat(tools=[SCHEMA]), ensure_ascii=False) == plain
+    assert hashes(chat(tools=[SCHEMA]), indent=4) == plain
+    assert hashes(chat(tools=[SCHEMA]), sort_keys=True, separators=(",", ":")) == plain
+    turned = dict(reversed(chat(tools=[dict(reversed(SCHEMA.items()))]).items()))
+    assert hashes(turned) == plain
+
+
+def test_text_as_a_string_or_as_parts_is_the_same() -> None:
+    plain = hashes(chat())
+    assert hashes(chat([{"type": "text", "text": TEXT}])) == plain
+    assert hashes(chat([{"text": TEXT, "type": "text", "cache_control": {"type": "ephemeral"}}])) == plain
+    halves = [{"type": "text", "text": TEXT[:700]}, {"type": "text", "text": TEXT[700:]}]
+    assert hashes(chat(halves)) == hashes(chat(TEXT[:700] + "\n" + TEXT[700:]))
+    system = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
+    assert hashes({**system, "system": TEXT}) == hashes(
+        {**system, "system": [{"type": "text", "text": TEXT}]}
+    )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        chat(TEXT.replace("Satz", "Wort")),
+        chat(tools=[SCHEMA]),
+        chat([{"type": "image_url", "image_url": {"url": "data:x"}}, {"type": "text", "text": TEXT}]),
+        {"model": "m", "messages": [{"role": "system", "content": TEXT}]},
+        {"model": "n", "messages": [{"role": "user", "content": TEXT}]},
+    ],
+)
+def test_another_prompt_has_other_hashes(other: dict[str, object]) -> None:
+    assert not set(hashes(other)) & set(hashes(chat()))
+
+
+def test_an_image_and_a_tool_call_are_part_of_the_prompt() -> None:
+    def with_image(url: str) -> dict[str, object]:
+        return chat([{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": TEXT}])
+
+    assert hashes(with_image("data:one")) != hashes(with_image("data:two"))
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    turn = {"role": "assistant", "content": None, "tool_calls": [call]}
+    body = {"model": "m", "messages": [turn, {"role": "tool", "tool_call_id": "1", "content": TEXT}]}
+    plain = hashes(body)
+    assert hashes(body, indent=1) == plain
+    call["function"] = {"name": "g", "arguments": "{}"}
+    assert hashes(body) != plain
+
+
+@pytest.mark.parametrize("key", ["prompt", "input", "instructions"])
+def test_other_interfaces_are_read_too(key: str) -> None:
+    one = hashes({"model": "m", key: TEXT})
+    assert len(one) > 3
+    assert hashes({"model": "m", key: TEXT}, ensure_ascii=False) == one
+
+
+def test_items_of_responses_are_messages() -> None:
+    item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": TEXT}]}
+    assert hashes({"model": "m", "input": [item]}) == hashes(
+        {"model": "m", "input": [{"role": "user", "content": TEXT}]}
+    )
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"messages": [{"role": "user", "content": 5}], "prompt": TEXT},
+        {"messages": "text", "prompt": TEXT},
+        {"input": [[1, 2, 3] * 1000]},
+        {"input": [TEXT, TEXT]},
+        {"prompt": [1, 2] * 1000},
+        {"messages": [{"role": "user", "content": ["text", TEXT]}]},
+    ],
+)
+def test_an_odd_shape_is_hashed_as_it_was_written(odd: dict[str, object]) -> None:
+    assert hashes({"model": "m", **odd})
+    assert hashes({"model": "m", **odd}) == hashes({"model": "m", **odd})
+
+
+def test_half_a_pair_of_surrogates_is_no_json() -> None:
+    body = b'{"model": "m", "messages": [{"role": "user", "content": "\\ud800%b"}]}' % (b"x" * 2000)
+    with pytest.raises(BadRequest):
+        read_inference(body)
+
+
+@given(st.lists(st.text(max_size=2000), min_size=1, max_size=4))
+def test_prompts_that_begin_alike_share_their_beginning(contents: list[str]) -> None:
+    def body(*more: str) -> dict[str, object]:
+        return {"model": "m", "messages": [{"role": "user", "content": each} for each in (*contents, *more)]}
+
+    short, long = hashes(body()), hashes(body("and more" * BLOCK_BYTES))
+    assert long[: len(short)] == short or len(json.dumps(body())) < BLOCK_BYTES

@@ -11,6 +11,7 @@ def test_the_numbers_are_those_of_what_is_counted() -> None:
     for bounds_s in (meters.TTFT_BOUNDS_S, meters.TOTAL_BOUNDS_S, meters.TPOT_BOUNDS_S, meters.TOKEN_BOUNDS):
         assert len(bounds_s) + 2 == meters.HISTOGRAM_WORDS
         assert list(bounds_s) == sorted(bounds_s)
+    assert meters.WASTED_AT + len(meters.WASTED) == meters.PROMPT_AT
 
 
 def test_the_row_has_room() -> None:

@@ -8,7 +8,7 @@ What was charged is released exactly once, in `release`. For engines that fail s
 
 import asyncio
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from steelyard.gateway import answers, forwarding, receipts, setbacks
 from steelyard.gateway.access_log import record_of
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from steelyard.gateway.tenants import Tenant
 
 NOTHING_TRIED: frozenset[int] = frozenset()
-ASK_ANOTHER: Final = frozenset((429, 503))  # statuses after which another replica may do better
 
 
 class Exchange:
@@ -206,8 +205,7 @@ class Exchange:
         self.last_s = now_s = monotonic()
         plan, client, context = self.plan, self.client, self.context
         status = head.status
-        if status in ASK_ANOTHER and setbacks.another_may_answer(self):
-            self.last_error = f"the engine answered {status}"
+        if setbacks.turned_away(self, status):
             setbacks.try_elsewhere(self)
             return
         if status >= 400 and self.tries is not None and self.tries.refused(head, body):
@@ -233,8 +231,7 @@ class Exchange:
     def answer_head(self, head: AnswerHead, length: int, has_body: bool) -> None:
         """The engine's head is here; it waits for the first payload."""
         self.last_s = monotonic()
-        if head.status in ASK_ANOTHER and setbacks.another_may_answer(self):
-            self.last_error = f"the engine answered {head.status}"
+        if setbacks.turned_away(self, head.status):
             self.abandon()
             setbacks.try_elsewhere(self)
             return

@@ -7,7 +7,7 @@ Nothing is tried again once the client has seen a byte.
 """
 
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from steelyard.gateway import answers
 from steelyard.gateway.deadlines import overdue
@@ -15,6 +15,8 @@ from steelyard.model.errors import BadRequest, NoEligibleReplica, UpstreamError
 
 if TYPE_CHECKING:
     from steelyard.gateway.exchange import Exchange
+
+ASK_ANOTHER: Final = frozenset((429, 503))  # statuses after which another replica may do better
 
 
 def attempt_failed(exchange: "Exchange", error: str) -> None:
@@ -108,10 +110,16 @@ def _cut(exchange: "Exchange", why: str) -> None:
     (client.transport.close if told else client.transport.abort)()
 
 
+def turned_away(exchange: "Exchange", status: int) -> bool:
+    """Whether an engine turned a request away that another one may take; if so that is paid for."""
+    if status not in ASK_ANOTHER or not another_may_answer(exchange):
+        return False
+    exchange.last_error = f"the engine answered {status}"
+    return True
+
+
 def another_may_answer(exchange: "Exchange") -> bool:
-    """Whether a request that was turned away may go to a replica that is there to take it; if so it is
-    paid for.
-    """
+    """Whether a replica is there that was not tried, and may be; if so that is paid for."""
     pick = exchange.pick
     if pick is None:
         return False

@@ -1,1 +1,0 @@
-"""Where replicas and nodes come from."""

@@ -15,4 +15,7 @@ request when the last is answered. The first half of a stream fills the caches, 
   is started anew with its changed configuration, the caches are not.
 
 The reference is one LRU cache as large as all together, which no fleet with the same room can beat by much.
+
+The clients together ask for more than a busy cache can do, which is where a bound matters and where it costs
+most: what is sent past a full home is a miss there first.
 """

@@ -19,8 +19,8 @@ class Plan:
     """What every balancer is put through."""
 
     caches: int = 8
-    keys: int = 20_000
-    requests: int = 16_000
+    keys: int = 5_000
+    requests: int = 8_000
     exponent: float = 0.9
     clients: int = 48
     seed: int = 7

@@ -50,7 +50,7 @@ class CacheShape:
     rate_per_s: requests that it answers a second.
     """
 
-    zone_kib: int = 64
+    zone_kib: int = 32
     rate_per_s: int = 60
 
 

@@ -22,6 +22,14 @@ def test_the_site_builds_and_every_link_leads_somewhere(tmp_path: Path) -> None:
     assert "<svg" in (site / "diagrams" / "planes.svg").read_text(encoding="utf-8")
 
 
+def test_the_navigation_leads_to_every_page() -> None:
+    from tools.docs_site.__main__ import with_all
+
+    names = ["a.md", "b.md", "decisions/0001-x.md"]
+    assert with_all("nav:\n  - a.md\n", names) == "nav:\n  - a.md\n  - More:\n      - b.md\n"
+    assert with_all("nav:\n  - a.md\n  - b.md\n", names) == "nav:\n  - a.md\n  - b.md\n"
+
+
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "examples/README.md"])
 def test_links_of_pages_outside_the_site_lead_somewhere(name: str) -> None:
     assert dead_links(ROOT, name) == []

@@ -19,23 +19,24 @@ def build(folder: Path) -> list[str]:
     amiss = stage(ROOT, pages) + dead_links(ROOT, "README.md")
     text = CONFIGURATION.read_text(encoding="utf-8")
     made = folder / "mkdocs.yml"  # the site must lie below it
+    text = with_all(text, [str(path.relative_to(pages)) for path in sorted(pages.rglob("*.md"))])
     made.write_text(f"{text}\ndocs_dir: pages\nsite_dir: site\n", encoding="utf-8")
     command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean", "--config-file", str(made)]
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=BUILD_TIMEOUT_S)
     if result.returncode != 0:
         said = (result.stdout + result.stderr).splitlines()
         return amiss + [f"zensical: {line}" for line in said if line.strip()]
-    return amiss + unlisted(pages, text) + findings(site)
+    return amiss + findings(site)
 
 
-def unlisted(pages: Path, configuration: str) -> list[str]:
-    """Pages that the navigation leaves out; single decisions are listed on a page of their own."""
-    names = [str(path.relative_to(pages)) for path in sorted(pages.rglob("*.md"))]
-    return [
-        f"mkdocs.yml: the navigation leaves out {name}: add it below nav"
-        for name in names
-        if f" {name}\n" not in configuration and not name.startswith("decisions/0")
-    ]
+def with_all(configuration: str, names: list[str]) -> str:
+    """The configuration, its navigation led to every page: what it leaves out comes last, below *More*.
+
+    Single decisions are listed on a page of their own.
+    """
+    left_out = [name for name in names if f" {name}\n" not in configuration and "decisions/0" not in name]
+    more = "".join(f"      - {name}\n" for name in left_out)
+    return configuration.rstrip() + (f"\n  - More:\n{more}" if more else "\n")
 
 
 def main() -> int:

@@ -10,7 +10,7 @@ from steelyard.config.load import load_file
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path, readable=False))
 @with_json
 def check(file: Path, as_json: bool) -> None:
     """Check a configuration FILE and say what it would do; with --json, all of it, defaults filled in."""

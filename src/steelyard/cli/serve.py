@@ -18,7 +18,7 @@ from steelyard.model.errors import ConfigError
 
 
 @click.command()
-@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.argument("file", required=False, type=click.Path(path_type=Path, readable=False))
 @click.option(
     "--engine", "engines", multiple=True, metavar="URL", help="An engine, http://HOST:PORT; may be repeated."
 )

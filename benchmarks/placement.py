@@ -57,7 +57,7 @@ FIRST_SEED = 42
 SEEDS, FEW_SEEDS = 10, 2
 COMPARED = ("best-fit", "fgd", DEFAULT_PLACEMENT)
 GENERATED_SEEDS = range(1, 11)
-TRAIT_SEEDS = range(1, 6)
+TRAIT_SEEDS = range(1, 4)
 SPEED_NODES, SPEED_TASKS = 5_000, 100_000
 Expected = dict[tuple[str, str], tuple[float, float]]
 

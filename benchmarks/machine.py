@@ -19,7 +19,12 @@ def describe() -> str:
 
 
 def commit() -> str:
-    """Of the sources, with -dirty behind it when something was changed; "unknown" outside a repository."""
-    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=9"]
-    said = subprocess.run(git, capture_output=True, text=True, check=False)
-    return said.stdout.strip() or "unknown"
+    """Of the sources, with -dirty behind it when other than results was changed; "unknown" without git."""
+
+    def git(*asked: str) -> str:
+        where = str(Path(__file__).parent.parent)
+        command = ["git", "-C", where, *asked]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results")
+    return (git("describe", "--always", "--abbrev=9") or "unknown") + ("-dirty" if changed else "")

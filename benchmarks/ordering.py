@@ -78,6 +78,7 @@ PHILLY = (
     Setting("learned-index", "none", "greedy"),
     Setting("least-attained", "none", "greedy"),
 )
+LEARNED = ("learned-index", "learned-remaining")
 TICKS = RunCosts(checkpoint_s=1, restart_s=1, tick_s=5)
 CHRONUS = (
     Setting("deadline-preemptive", "true", "greedy", TICKS, 15),
@@ -169,6 +170,55 @@ def one_cluster(
     return lines
 
 
+def philly_variations(folder: Path) -> list[str]:
+    """How steady the learned orders are: other times, other cuts, other jobs than those of the main table."""
+    jobs = read_philly(folder / PHILLY_JOBS)
+    times = [job.submitted_s for job in jobs]
+    middle_s = (min(times) + max(times)) / 2
+    variations = (
+        ("first month, a quarter", [job for job in jobs if job.submitted_s < middle_s], 1 / 4),
+        ("second month, a quarter", [job for job in jobs if job.submitted_s >= middle_s], 1 / 4),
+        ("every second job, an eighth", jobs[1::2], 1 / 8),
+        ("all, a third", jobs, 1 / 3),
+    )
+    lines = [
+        f"| jobs, part of the nodes | jobs | oracle shortest, s | {' | '.join(LEARNED)} |",
+        "|---|---:|---:|" + "---:|" * len(LEARNED),
+    ]
+    for name, chosen, part in variations:
+        figures = [
+            _mean_of_clusters(Setting(ordering, durations, backfill), chosen, part)
+            for ordering, durations, backfill in (
+                ("shortest", "true", "none"),
+                *((each, "none", "easy") for each in LEARNED),
+            )
+        ]
+        shares = " | ".join(f"{each / figures[0]:.3f}" for each in figures[1:])
+        lines.append(f"| {name} | {len(chosen):,} | {figures[0]:,.0f} | {shares} |")
+        print(lines[-1], file=sys.stderr, flush=True)
+    return lines
+
+
+def _mean_of_clusters(setting: Setting, jobs: Sequence[TraceJob], part: float) -> float:
+    outcomes: list[JobOutcome] = []
+    for tenant, nodes in PHILLY_NODES.items():
+        outcomes += setting.run(max(1, int(nodes * part)), [job for job in jobs if job.tenant == tenant])
+    return mean_completion_s(outcomes)
+
+
+def variations_part(folder: Path) -> list[str]:
+    """Its section."""
+    return [
+        "## Philly, other times, cuts and jobs",
+        "",
+        "How steady what is learned is: mean completion over that of the oracle (shortest first, strict) on",
+        "the same jobs and nodes. Each virtual cluster learns alone and begins with nothing.",
+        "",
+        *philly_variations(folder),
+        "",
+    ]
+
+
 def philly_part(folder: Path) -> list[str]:
     """Its section."""
     return [
@@ -220,6 +270,7 @@ def rounds_part(folder: Path) -> list[str]:
 
 PARTS: dict[str, Callable[[Path], list[str]]] = {
     "philly": philly_part,
+    "variations": variations_part,
     "chronus": chronus_part,
     "gaia": gaia_part,
     "rounds": rounds_part,

@@ -46,8 +46,28 @@ SAME = {"weighted-least-requests", "weighted-round-robin", "hash-ring", "sticky-
 CLOSEST = (DEFAULT_POLICY, ORACLE, "dynamo-cost", "lmetric", "inference-extension", "vllm-smetric",
            "aibrix-prefix-cache")  # fmt: skip
 OTHERS = tuple(name for name in POLICIES if name not in SAME and name not in CLOSEST)
-SOURCES = ("engines", "policies/routing", "policies/failure", "policies", "routing", "cluster", "model",
-           "simulation", "traces")  # fmt: skip
+# What may change a run: whatever is beside these (jobs, placement, the gateway) does not.
+SOURCES = (
+    "cluster/ledger.py",
+    "cluster/membership.py",
+    "engines/*.py",
+    "model/fleet*.py",
+    "model/pick.py",
+    "model/request.py",
+    "policies/failure/*.py",
+    "policies/pref*.py",
+    "policies/ring.py",
+    "policies/ties.py",
+    "reports/objectives.py",
+    "routing/router.py",
+    "simulation/answer.py",
+    "simulation/fleet.py",
+    "simulation/oracle.py",
+    "simulation/report.py",
+    "traces/generator*.py",
+    "traces/readers.py",
+    "traces/request.py",
+)
 KEPT = Path("out") / "routing-runs"
 
 
@@ -110,18 +130,20 @@ def simulated(policy: str, case: Case, seed: int) -> SimulationReport:
 
 
 @cache
-def sources_digest() -> str:
-    """Of everything that may change a run, this file included."""
+def sources_digest(policy: str) -> str:
+    """Of everything that may change a policy's run, this file included; other policies cannot."""
     package = Path(steelyard.__file__).parent
-    paths = sorted({path for folder in SOURCES for path in (package / folder).glob("*.py")})
+    paths = {path for pattern in SOURCES for path in package.glob(pattern)}
+    if policy in POLICIES:
+        paths.add(package.parent.joinpath(*POLICIES[policy].__module__.split(".")).with_suffix(".py"))
     digest = hashlib.sha256()
-    for path in (*paths, Path(__file__)):
+    for path in (*sorted(paths), Path(__file__)):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
 
 
 def _kept_at(policy: str, case: Case, seed: int) -> Path:
-    return KEPT / sources_digest() / case.key / f"{policy}-{seed}.json"
+    return KEPT / sources_digest(policy) / case.key / f"{policy}-{seed}.json"
 
 
 def is_kept(policy: str, case: Case, seed: int) -> bool:

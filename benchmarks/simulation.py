@@ -65,7 +65,10 @@ def run() -> str:
         rates = [requests_per_s(policy, count, requests) for count in FLEETS]
         cells = " | ".join(f"{rate:,.0f}" for rate in rates)
         lines.append(f"| {policy} | {cells} | {rates[0] / rates[-1]:.2f} |")
-    lines += ["", "Least requests must look at all replicas for each pick, so its cost grows with the fleet."]
+    lines += [
+        "",
+        "Least requests keeps a large fleet in order; the default looks at a sample of one.",
+    ]
     return "\n".join(lines) + "\n"
 
 

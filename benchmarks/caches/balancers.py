@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from steelyard.demo.caches import CacheNode, end, free_port, nginx_command, wait_for_port
+from steelyard.demo.caches import CacheNode, die_with_parent, end, free_port, nginx_command, wait_for_port
 from steelyard.demo.key_stream import wait_for_answer
 
 Command = Callable[[Path, int, Sequence[CacheNode]], list[str]]
@@ -102,7 +102,14 @@ def balanced(balancer: Balancer, nodes: Sequence[CacheNode], folder: Path) -> It
     port = free_port()
     command = balancer.command(folder, port, nodes)
     with (folder / "said.log").open("wb") as said:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, cwd=folder)
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            cwd=folder,
+            preexec_fn=die_with_parent,
+        )
     try:
         wait_for_port(port, process, folder / "said.log")
         wait_for_answer(port)

@@ -66,7 +66,7 @@ def test_what_is_ours_stays_ours_when_others_come_and_go() -> None:
     here.charge(1, 1, 1)
     page.clear_ledger_row(1)
     page.set_in_use(1, False)
-    here.refresh(1.0005)
+    here.refresh(1.01)
     assert mine.requests == [1, 1]
     here.release(0, 10, 5)
     here.release(1, 1, 1)

@@ -180,6 +180,16 @@ def test_an_order_that_cannot_be_followed_says_why() -> None:
     on_port(use, jobs=NoJobsService())
 
 
+def test_too_many_fields_are_refused_in_a_sentence() -> None:
+    async def use(port: Port) -> None:
+        many = "&".join(f"f{number}=1" for number in range(21))
+        for said in (await port.ask("POST", "/console/login", many), await port.get(f"/console?{many}")):
+            assert (said.status, "over 20 fields" in said.body) == (400, True)
+        assert (await port.get(f"/console/replicas?from={'9' * 1900}&q=%ff%00")).status == 200
+
+    on_port(use)
+
+
 @pytest.mark.parametrize(
     "back", ["https://evil.test/", "//evil.test", "/console/../x\r\nSet-Cookie: a=b", "/drain"]
 )

@@ -18,6 +18,41 @@ from tests.harness.processes import Running, configured_gateway, engines, wait_u
 from steelyard.console.pages.registry import PAGES
 
 SCRIPT = "<script>alert(1)</script>"
+FAINT_TEXT = """() => {
+  const parse = (text) => {
+    const found = text.match(/[\\d.]+/g).map(Number);
+    return found.length < 4 ? [...found, 1] : found;
+  };
+  const over = (top, below) => below.slice(0, 3).map((each, at) => top[at] * top[3] + each * (1 - top[3]));
+  const light = (colour) => {
+    const [r, g, b] = colour.map((each) => {
+      const part = each / 255;
+      return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = (element) => {
+    if (!element) return [255, 255, 255];
+    const colour = parse(getComputedStyle(element).backgroundColor);
+    return colour[3] === 1 ? colour : over(colour, ground(element.parentElement));
+  };
+  const faint = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    const element = node.parentElement;
+    if (!node.nodeValue.trim() || !element.checkVisibility()) continue;
+    if (element.closest("script, .hidden, svg")) continue;
+    const style = getComputedStyle(element);
+    const below = ground(element);
+    const colour = parse(style.color);
+    colour[3] *= Number(style.opacity);
+    const [a, b] = [light(over(colour, below)), light(below)].sort((x, y) => y - x);
+    const large = parseFloat(style.fontSize) >= 24;
+    const ratio = (a + 0.05) / (b + 0.05);
+    if (ratio < (large ? 3 : 4.5)) faint.push(`${node.nodeValue.trim().slice(0, 30)}: ${ratio.toFixed(2)}`);
+  }
+  return faint.slice(0, 10);
+}"""
 COUNTING = "i=0; while true; do echo line $i; i=$((i+1)); sleep 0.2; done"
 
 
@@ -247,6 +282,16 @@ def test_a_node_is_drained_and_restored(browser: Any, fleet: Fleet) -> None:
         row.get_by_text("drained", exact=True).wait_for(timeout=20_000)
         row.get_by_role("button", name="Restore").click()
         row.get_by_text("up", exact=True).wait_for(timeout=20_000)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_all_text_can_be_read_against_its_ground(browser: Any, fleet: Fleet, theme: str) -> None:
+    """WCAG 2.2, success criterion 1.4.3: a contrast of 4.5 at least, but 3 for large text."""
+    with tab(browser, fleet, theme=theme) as opened:
+        for name, address in _addresses(fleet).items():
+            opened.open(address)
+            faint = opened.page.evaluate(FAINT_TEXT)
+            assert faint == [], f"{name}: {faint}"
 
 
 def test_the_keyboard_reaches_everything_and_the_theme_is_remembered(browser: Any, fleet: Fleet) -> None:

@@ -1,4 +1,4 @@
-"""Rows 31, 32 and 35: a reload under streams, a broken configuration, engines that forget what they serve."""
+"""What changes round a gateway, rows 31, 32, 35: reloads under streams, broken files, forgetful engines."""
 
 import contextlib
 import json

@@ -97,6 +97,6 @@ def test_a_flood_meets_its_own_limit_and_nobody_else_waits_for_it(tmp_path: Path
             assert set(seen) == {200, 429}
             assert seen[200] <= LIMIT + LIMIT * 30 / 60  # a burst, and what came back since
             assert seen[429] > 3 * LIMIT
-            # A tenth more, and what a shared machine's scheduler may take from any single request.
-            assert beside_s[QUIET_REQUESTS // 2] < 1.1 * alone_s[QUIET_REQUESTS // 2] + 0.005
-            assert beside_s[-2] < 1.1 * alone_s[-2] + 0.05
+            # A tenth more, and what a busy machine's scheduler may take from any request.
+            assert beside_s[QUIET_REQUESTS // 2] < 1.1 * alone_s[QUIET_REQUESTS // 2] + 0.03
+            assert beside_s[-2] < 1.1 * alone_s[-2] + 0.2

@@ -1,5 +1,6 @@
 """The door of a pool whose replicas can be full: who goes in, who waits, who is sent away."""
 
+from collections import Counter
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -11,10 +12,11 @@ from steelyard.config.access import AdmissionOptions, TenantOptions
 from steelyard.gateway import door
 from steelyard.gateway.admission import Admission
 from steelyard.gateway.door import Door
-from steelyard.gateway.tenants import Tenant
+from steelyard.gateway.tenants import Tenant, build_tenants, subjects
 from steelyard.model.pick import Pick
 from steelyard.model.request import Request
 from steelyard.policies.admission.limiter import ROW_WORDS, Limiter
+from steelyard.runtime.limit_page import LimitPage, SlotTable
 
 # Compiled, the door takes nothing but real exchanges; end_to_end/test_tenants.py shows it to them.
 pytestmark = pytest.mark.skipif(
@@ -175,3 +177,32 @@ def test_a_request_that_is_tried_in_another_pool_gives_its_place_back() -> None:
     scene.door.step_out(gone.admission)
     scene.leave(gone)
     assert scene.door._running == {"a": 0}
+
+
+def test_turns_are_fair_over_workers() -> None:
+    """A tenant that waits at two doors gets no more of both than one that waits at the first only."""
+    page, options = LimitPage.create(2), [TenantOptions(name="both"), TenantOptions(name="one")]
+    slots = SlotTable().assign(subjects(options, ["p"]))
+    rows = [page.row(0), page.row(1)]
+    doors = [Scene(max_in_flight=1, headroom_fraction=0.0, max_wait_s=1e9) for _ in rows]
+    for number, scene in enumerate(doors):
+        scene.tenants = build_tenants(options, slots, rows[number], [rows[1 - number]], 1.0)
+    served: Counter[str] = Counter()
+    waiting = [[scene.come("both") for _ in range(60)] for scene in doors]
+    waiting[0] += [doors[0].come("one") for _ in range(60)]
+    for _ in range(40):
+        for scene, requests in zip(doors, waiting, strict=True):
+            for limiter in scene.tenants["one"].unpublished:
+                limiter.publish()
+            scene.tenants["one"].unpublished.clear()
+            for look in scene.later[:]:
+                scene.later.remove(look)
+                look()
+            running = next(each for each in requests if each.pick is not None)
+            requests.remove(running)
+            served[
+                next(name for name, each in scene.tenants.items() if each is running.admission.tenant)
+            ] += 1
+            scene.leave(running)
+    assert served["both"] + served["one"] == 80
+    assert abs(served["both"] - served["one"]) <= 6  # each for itself, the doors would give 60 and 20

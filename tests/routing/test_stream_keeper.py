@@ -253,3 +253,13 @@ def test_a_text_that_would_end_its_string_is_never_taken_for_plain() -> None:
     for broken in (b'one "', b"one \\", b"one \n", b"one \xff"):
         with pytest.raises(StreamBroken):
             keeper.feed(first.replace(b"one ", broken))
+
+
+def test_an_event_without_its_text_is_malformed_and_no_crash() -> None:
+    keeper = StreamKeeper(b'{"messages":[{"role":"user","content":"x"}]}', chat=True)
+    start = b'data: {"id":"c","model":"m","choices":[{"index":0,"delta":{"content":"'
+    end = b'"},"finish_reason":null}]}\n\n'
+    for text in (b"one", b"two", b"three"):
+        assert keeper.feed(start + text + end) == start + text + end
+    with pytest.raises(StreamBroken):
+        keeper.feed(start[:-1] + end)  # start and end share a quote

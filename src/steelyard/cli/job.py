@@ -26,8 +26,11 @@ def job(job_id: str, state: Path | None, as_json: bool) -> None:
     terminal.print(f"  command   {' '.join(view['command'])}")
     wants = ", ".join(f"{name} {value:g}" for name, value in view["demand"].items() if value)
     terminal.print(f"  wants     {wants or 'nothing in particular'}")
+    if view["time_limit_s"]:
+        terminal.print(f"  at most   {span(view['time_limit_s'])} of running a task")
     for each in view["task_views"][:50]:
         where = f" on {each['node']}" if each["node"] else ""
+        where += f", place kept on {each['kept_on']}" if each["kept_on"] else ""
         terminal.print(
             f"  task {each['task']}  {each['state']}{where}, attempt {each['epoch']}, "
             f"ran {span(each['ran_s'])}, "

@@ -11,7 +11,7 @@ from steelyard.gateway.console_source import ConsoleSource, MakeConsole
 from steelyard.jobs.client import JobsClient
 
 JOBS_TIMEOUT_S = 5.0  # a page would rather say that nobody answers than wait for a minute
-REMEMBERED = 4  # configurations: a reload that fails leaves the one before
+REMEMBERED = 16  # configurations: reloads that fail leave the one before
 
 
 class OriginBook:

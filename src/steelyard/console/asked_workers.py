@@ -54,6 +54,13 @@ class AskedWorkers:
             raise said.error
         return said.value
 
+    async def ask_or_none(self, key: str, question: Callable[[], Awaitable[Any]], patience_s: float) -> Any:
+        """The same, and None where there is no answer or only an error."""
+        try:
+            return await self.ask(key, question, patience_s)
+        except SteelyardError:
+            return None
+
     async def _ask_anew(
         self, key: str, question: Callable[[], Awaitable[Any]], patience_s: float
     ) -> _Said | None:

@@ -6,10 +6,19 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from steelyard.console.watch import Watch
+from steelyard.model.errors import BadRequest
 
-MAX_QUERY = 2000
+MAX_QUERY, MAX_FIELDS = 2000, 20
 PAGE_PATIENCE_S, STREAM_PATIENCE_S = 0.1, 2.5
 Context = dict[str, Any]
+
+
+def fields_of(text: str) -> dict[str, str]:
+    """A form's or a query's fields; of several with one name the last. Raises BadRequest for too many."""
+    try:
+        return dict(parse_qsl(text, max_num_fields=MAX_FIELDS))
+    except ValueError:
+        raise BadRequest(f"over {MAX_FIELDS} fields: this is no form of the console's") from None
 
 
 class Query:
@@ -21,8 +30,7 @@ class Query:
 
     def __init__(self, text: str, patience_s: float = STREAM_PATIENCE_S) -> None:
         self.patience_s = patience_s
-        pairs = parse_qsl(text[:MAX_QUERY], keep_blank_values=False, max_num_fields=20) if text else []
-        self.values = dict(pairs)
+        self.values = fields_of(text[:MAX_QUERY])
 
     @property
     def is_page(self) -> bool:

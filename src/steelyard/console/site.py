@@ -9,7 +9,6 @@ import sys
 import traceback
 from collections.abc import Callable, Collection
 from typing import Any
-from urllib.parse import parse_qsl
 
 from steelyard.config.console import ConsoleOptions
 from steelyard.config.schema import Configuration
@@ -18,7 +17,7 @@ from steelyard.console.actions import perform
 from steelyard.console.assets import assets
 from steelyard.console.live import Live
 from steelyard.console.overview import snapshot
-from steelyard.console.page import PAGE_PATIENCE_S, Page, Query
+from steelyard.console.page import PAGE_PATIENCE_S, Page, Query, fields_of
 from steelyard.console.pages.registry import PAGES
 from steelyard.console.planes import GatewayPlane, JobsPlane, Origins
 from steelyard.console.watch import Watch
@@ -139,7 +138,7 @@ class Console:
     # --- doing ---------------------------------------------------------------------------------
 
     async def _done(self, path: str, request: AdminRequest) -> bytes:
-        fields = dict(parse_qsl(request.body.decode("utf-8", "replace"), max_num_fields=20))
+        fields = fields_of(request.body.decode("utf-8", "replace"))
         if path == "login":
             return await self._log_in(request, fields.get("key", ""))
         if not request.door.token_fits(request.session, fields.get("token", "")):

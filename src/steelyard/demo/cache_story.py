@@ -8,7 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from steelyard.demo.caches import CacheNode, CacheShape, cache_fleet, end, free_port, wait_for_port
+from steelyard.demo.caches import (
+    CacheNode,
+    CacheShape,
+    cache_fleet,
+    die_with_parent,
+    end,
+    free_port,
+    wait_for_port,
+)
 from steelyard.demo.key_stream import (
     KeyAnswer,
     ask_all,
@@ -106,7 +114,9 @@ def _gateway(policy: str, nodes: Sequence[CacheNode], folder: Path) -> Iterator[
     )
     with said_path.open("wb") as said:
         command = [sys.executable, "-m", "steelyard", "serve", str(path)]
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, preexec_fn=die_with_parent
+        )
     try:
         wait_for_port(port, process, said_path)
         wait_for_answer(port)

@@ -7,7 +7,9 @@ where its path leads.
 """
 
 import contextlib
+import ctypes
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -18,6 +20,7 @@ from pathlib import Path
 from steelyard.model.errors import ConfigError, SteelyardError
 
 START_TIMEOUT_S = 15.0
+_PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 _FILE = """daemon off; master_process off; pid {place}/pid; error_log {place}/error.log crit;
 worker_rlimit_nofile 4096; events {{ worker_connections 2048; }}
 http {{ access_log off; keepalive_requests 100000000;
@@ -115,6 +118,11 @@ def cache_fleet(count: int, folder: Path, shape: CacheShape) -> Iterator[list[Ca
         end(started)
 
 
+def die_with_parent() -> None:
+    """In a child, before its program starts: end when the parent is gone, also when that was killed."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 def end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
     """SIGTERM to all, then wait for each; SIGKILL for one that does not end."""
     for process in processes:
@@ -132,7 +140,9 @@ def _start(place: Path, port: int, body: str) -> subprocess.Popen[bytes]:
     (place / "nginx.conf").write_text(_FILE.format(place=place, body=body), encoding="ascii")
     command = [nginx_command(), "-c", str(place / "nginx.conf"), "-e", str(place / "error.log")]
     with (place / "said.log").open("wb") as said:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, preexec_fn=die_with_parent
+        )
     try:
         wait_for_port(port, process, place / "said.log")
     except BaseException:

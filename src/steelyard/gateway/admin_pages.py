@@ -120,9 +120,10 @@ class AdminPages:
             return 200, msgspec.json.encode(described), JSON
         if path == "/status":
             return 200, msgspec.json.encode(gateway.status()), JSON
+        pages = ", and web pages at /console" if self.console is not None else ""
         raise BadRequest(
             f"no page {path[:200]}: there are /metrics, /healthz, /readyz, /replicas, /workers, /status, "
-            "/picks, /why/REQUEST_ID, /shadow, and the web pages at /console",
+            f"/picks, /why/REQUEST_ID, /shadow{pages}",
             http_status=404,
         )
 

@@ -4,7 +4,8 @@ A replica is full when it has its limit in flight: a fixed one, or one learned f
 (`policies/admission/gradient.py`). What another worker gives free is noticed within `LOOK_S`. A retry does
 not wait again: its request has had its turn. A tenant that holds many places leaves the last ones, the
 headroom, to those that hold few: requests of one flood begin and end together, and a quiet tenant would wait
-for a whole round of them. Cost when there is room: 3 µs for ten replicas.
+for a whole round of them. Turns are fair over all workers: while a tenant waits here, what it is served
+elsewhere counts as well. Cost when there is room: 3 µs for ten replicas.
 """
 
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from steelyard.routing.router import Router
 if TYPE_CHECKING:
     from steelyard.gateway.admission import Admission
     from steelyard.gateway.exchange import Exchange
+    from steelyard.gateway.tenants import Tenant
 
 LOOK_S = 0.005
 MOST_IN_FLIGHT = 4096  # of an adaptive limit without a bound
@@ -57,6 +59,8 @@ class Door:
         self._called: Exchange | None = None
         self._running: dict[str, int] = {}
         self._slots: list[int] = []
+        self._waiting_here: dict[str, Tenant] = {}
+        self._pool = ""
         self._places = self._kept = 0  # of the pool; those that a tenant with many leaves free
         self._headroom_fraction = options.headroom_fraction
         self._fleet_version = -1
@@ -87,6 +91,8 @@ class Door:
             if pick is not None:
                 if exchange is not self._called:
                     self._go_straight(exchange)
+                elif (item := _admission(exchange).item) is not None:
+                    self._tell(_admission(exchange).tenant, item.cost)
                 self._count(_admission(exchange), 1)
                 return pick
             if exchange is self._called:
@@ -119,6 +125,8 @@ class Door:
             self._queue.serve("", STANDARD, cost)
         else:
             self._queue.serve(tenant.name, tenant.priority, cost, tenant.share)
+            self._pool = exchange.pool_name
+            self._tell(tenant, cost)
 
     def _with_room(self, exchange: "Exchange", now_s: float) -> Pick | None:
         router, request, tried = self._router, exchange.request, exchange.tried
@@ -169,6 +177,8 @@ class Door:
             refusals.tell(exchange, refusals.no_place(no_room.full, no_room.retry_after_s))
             return
         _admission(exchange).waits = True
+        self._pool = exchange.pool_name
+        self._begin_to_hear(_admission(exchange).tenant)
         self._mixed = self._queue.waiting > 1 and (self._mixed or _model(item) != self._last_model)
         self._last_model = _model(item)
         if not self._looking:
@@ -220,6 +230,7 @@ class Door:
             wait_s = self._queue.expected_wait_s(item.tenant, item.priority)
             _admission(exchange).waits = False
             refusals.tell(exchange, refusals.no_place(False, wait_s))
+        self._hear()
         self.call(now_s)
         self._looking = self._queue.waiting > 0
         if self._looking:
@@ -241,6 +252,7 @@ class Door:
             self._queue.cancel(item)
         else:
             self._queue.settle(item, _cost(*used))
+            self._tell(admission.tenant, _cost(*used) - item.cost)
         item.payload = None
 
     def step_out(self, admission: "Admission") -> None:
@@ -261,6 +273,30 @@ class Door:
             self._queue.charge("", STANDARD, owed)
         else:
             self._queue.charge(tenant.name, tenant.priority, owed, tenant.share)
+            self._tell(tenant, owed)
+
+    # --- what other workers do -----------------------------------------------------------------
+
+    def _tell(self, tenant: "Tenant | None", cost: float) -> None:
+        """Other workers may know what a tenant took here."""
+        if tenant is not None and (turns := tenant.turns(self._pool)) is not None:
+            turns.count(int(cost))
+
+    def _begin_to_hear(self, tenant: "Tenant | None") -> None:
+        """What a tenant took elsewhere before it began to wait is past: it earns or owes nothing by it."""
+        if tenant is None or tenant.name in self._waiting_here:
+            return
+        if (turns := tenant.turns(self._pool)) is not None:
+            turns.heard()
+            self._waiting_here[tenant.name] = tenant
+
+    def _hear(self) -> None:
+        for name, tenant in list(self._waiting_here.items()):
+            turns = tenant.turns(self._pool)
+            if turns is None or not self._queue.waits(name, tenant.priority):
+                del self._waiting_here[name]
+            elif taken := turns.heard():
+                self._queue.charge(name, tenant.priority, taken, tenant.share)
 
     def observe(self, slot: int, token_s: float) -> None:
         """A replica gave output tokens at this pace."""

@@ -60,7 +60,8 @@ class Generation:
             if row.replica is not None
         ]
         self._limits = limits
-        self.limit_slots = slots.assign(subjects(configuration.tenants))
+        queues = [pool.name for pool in configuration.pools if pool.admission.limits_replicas]
+        self.limit_slots = slots.assign(subjects(configuration.tenants, queues))
         self.workers = Workers(
             WORKER_MODULE,
             self.page,

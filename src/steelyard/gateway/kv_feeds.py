@@ -20,7 +20,7 @@ from steelyard.engines.kv_events import BlocksRemoved, BlocksStored, KvEvent
 from steelyard.gateway.meters import Meters
 from steelyard.gateway.probes import fetch
 from steelyard.gateway.routes import Pool
-from steelyard.gateway.tls import NO_LINK
+from steelyard.gateway.tls import NO_LINK, EngineLink
 from steelyard.model.errors import UpstreamError
 from steelyard.model.fleet import Fleet
 from steelyard.model.pick import Pick
@@ -31,7 +31,7 @@ from steelyard.policies.prefix_index import PrefixIndex
 from steelyard.telemetry.kv_events import KvEventCounts, KvEventFeed, KvEventSource, zmq_asyncio
 
 MAX_BODIES: Final = 256
-MAX_BODY_BYTES: Final = 1 << 20
+MAX_BODY_BYTES: Final = 1 << 19  # what comes of more tokens is longer than an answer is read
 MAX_WAITING: Final = 64
 MAX_TIED: Final = 65_536
 TOKENIZE_TIMEOUT_S: Final = 5.0
@@ -50,6 +50,7 @@ class EngineFollower:
     slot: int
     base_url: str
     index: PrefixIndex
+    link: EngineLink = NO_LINK
     blocks: EngineBlocks = field(default_factory=EngineBlocks)
     failures: int = 0
     _waiting: deque[tuple[Request, bytes]] = field(default_factory=deque)
@@ -109,7 +110,7 @@ class EngineFollower:
         print(said, file=sys.stderr, flush=True)
 
     async def _tokens(self, body: bytes) -> "array[int]":
-        status, answer = await fetch(f"{self.base_url}/tokenize", TOKENIZE_TIMEOUT_S, NO_LINK, body)
+        status, answer = await fetch(f"{self.base_url}/tokenize", TOKENIZE_TIMEOUT_S, self.link, body)
         if status != 200:
             raise UpstreamError(f"/tokenize answered {status}")
         return array("I", msgspec.json.decode(answer, type=_Tokens).tokens)
@@ -170,7 +171,9 @@ def follow_kv_events(
             slot += 1
             if not replica.kv_events:
                 continue
-            follower = learner.followers[slot] = EngineFollower(slot, replica.url.rstrip("/"), index)
+            url = replica.url.rstrip("/")
+            link = EngineLink.to(url, options.engine)
+            follower = learner.followers[slot] = EngineFollower(slot, url, index, link)
             source = KvEventSource(
                 endpoint=replica.kv_events, replay=replica.kv_replay, topic=options.kv_events_topic
             )

@@ -51,7 +51,7 @@ class Receipts:
     def matching(self, text: str, count: int, fleet: Fleet, now_s: float) -> list[dict[str, Any]]:
         """The last picks whose request, pool, replica or reason a text occurs in, newest first.
 
-        Cost: 1 ms when it looks at all that is kept; only for a person who searches.
+        Cost: 3 ms when it looks at all that is kept; only for a person who searches.
         """
         found: list[dict[str, Any]] = []
         for each in self._newest_first():

@@ -10,14 +10,26 @@ from steelyard.config.access import PRIORITIES, ModelLimitOptions, TenantOptions
 from steelyard.gateway.refusals import LimitLines
 from steelyard.policies.admission.limiter import ROW_WORDS, Limiter, Words
 from steelyard.policies.admission.verdicts import LimitState, Refusal
+from steelyard.runtime.limit_page import SLOTS
 
 
-def subjects(tenants: Sequence[TenantOptions]) -> Iterator[str]:
-    """Everything that has limits of its own, by a name that stays the same over reloads."""
-    for tenant in tenants:
-        yield tenant.name
-        for limit in tenant.model_limits:
-            yield _subject(tenant, limit)
+def subjects(tenants: Sequence[TenantOptions], queues: Sequence[str] = ()) -> list[str]:
+    """Everything that is counted over all workers, by a name that stays the same over reloads.
+
+    queues: pools where requests wait in turns, which count what each tenant took. Where there are too many of
+    those for the limits' page, every worker keeps its turns for itself.
+    """
+    limited = [name for tenant in tenants for name in (tenant.name, *_model_subjects(tenant))]
+    turns = [_turns_subject(tenant.name, pool) for tenant in tenants for pool in queues]
+    return limited + turns if len(limited) + len(turns) <= SLOTS else limited
+
+
+def _model_subjects(tenant: TenantOptions) -> Iterator[str]:
+    return (_subject(tenant, limit) for limit in tenant.model_limits)
+
+
+def _turns_subject(tenant: str, pool: str) -> str:
+    return f"{tenant} \t{pool}"  # no model's name begins so
 
 
 def _subject(tenant: TenantOptions, limit: ModelLimitOptions) -> str:
@@ -37,6 +49,7 @@ class Tenant:
         "_lines",
         "_lines_by_model",
         "_models",
+        "_turns",
         "cache_key",
         "limited",
         "name",
@@ -51,7 +64,9 @@ class Tenant:
         limiter: Limiter,
         by_model: Mapping[str, Limiter],
         unpublished: list[Limiter] | None = None,
+        turns: Mapping[str, Limiter] | None = None,
     ) -> None:
+        """turns: what it took of each pool where requests wait in turns; none: nobody else is told."""
         self.name = options.name
         self.priority = PRIORITIES[options.priority]
         self.share = options.share
@@ -62,7 +77,12 @@ class Tenant:
         self._models = frozenset(options.models)
         self._lines = LimitLines(limiter)
         self._lines_by_model = {model: LimitLines(each) for model, each in by_model.items()}
+        self._turns = dict(turns or {})
         self.unpublished: list[Limiter] = unpublished if unpublished is not None else []
+
+    def turns(self, pool: str) -> Limiter | None:
+        """What it took of a pool where requests wait in turns, here and in other workers."""
+        return self._turns.get(pool)
 
     @property
     def restricted(self) -> bool:
@@ -117,6 +137,16 @@ def build_tenants(
     """
     unpublished: list[Limiter] = []
 
+    def turns(tenant: TenantOptions) -> dict[str, Limiter]:
+        start = _turns_subject(tenant.name, "")
+        return {
+            subject[len(start) :]: Limiter(
+                own=own, others=others, at=slot * ROW_WORDS, now_s=now_s, unpublished=unpublished
+            )
+            for subject, slot in slots.items()
+            if subject.startswith(start)
+        }
+
     def limiter(subject: str, limits: TenantOptions | ModelLimitOptions) -> Limiter:
         return Limiter(
             requests_per_min=limits.requests_per_min,
@@ -135,6 +165,7 @@ def build_tenants(
             limiter(tenant.name, tenant),
             {limit.model: limiter(_subject(tenant, limit), limit) for limit in tenant.model_limits},
             unpublished,
+            turns(tenant),
         )
         for tenant in options
     }

@@ -97,6 +97,7 @@ def task_view(service: JobsService, task: TaskRecord, explained: bool = True) ->
         "node": task.node_id,
         "devices": list(task.seat.devices) if task.seat is not None else [],
         "target": task.target.node_id if task.target is not None else "",
+        "kept_on": task.kept.node_id if task.kept is not None else "",
         "epoch": task.epoch,
         "failures": task.failures,
         "losses": task.losses,
@@ -132,6 +133,8 @@ def job_view(service: JobsService, job: JobRecord) -> View:
         "gang": wanted.gang,
         "after": list(wanted.after),
         "backup": wanted.backup_node_id,
+        "time_limit_s": wanted.time_limit_s,
+        "keep_claim_s": wanted.keep_claim_s,
         "demand": {name: getattr(wanted.demand, name) for name in RESOURCE_NAMES},
         "task_views": [task_view(service, task, at < EXPLAINED) for at, task in enumerate(tasks[:1000])],
         "timeline": [

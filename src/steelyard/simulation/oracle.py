@@ -17,7 +17,7 @@ from steelyard.model.request import Request
 from steelyard.policies.ties import least_slot
 
 ORACLE = "oracle"
-STALL_SHARE, BATCH_STEPS, MOST_BUSY, BUSY_KEPT = 0.03, 0.4, 0.85, 0.98  # as in `prefix_ttft`
+STALL_SHARE, BATCH_STEPS, MOST_BUSY, BUSY_KEPT = 0.03, 0.4, 0.85, 0.98  # as in `prefix_ttft`, or nearly
 
 
 @runtime_checkable

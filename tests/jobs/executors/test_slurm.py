@@ -24,7 +24,7 @@ from tests.harness.slurm_cluster import PROGRAMS, SlurmCluster, slurm_cluster
 from tests.harness.slurm_stub import SlurmStub, slurm_stub
 
 from steelyard.jobs.executor import Attempt, EventKind, ExecutorError, Liveness
-from steelyard.jobs.executors.slurm import SlurmExecutor
+from steelyard.jobs.executors.slurm import SlurmExecutor, batch_options
 from steelyard.jobs.executors.slurm_commands import Slurm
 
 Cluster = SlurmCluster | SlurmStub
@@ -189,6 +189,12 @@ def test_the_service_runs_a_job_through_the_death_of_its_node(
         assert goes_on_elsewhere(service, cluster.kill_node, "Slurm") <= 15
     finally:
         service.end()
+
+
+def test_slurm_is_told_the_time_limit_in_minutes_with_room_for_the_grace(tmp_path: Path) -> None:
+    given = order(tmp_path, "n1", 1)
+    assert not any(each.startswith("--time") for each in batch_options(given, tmp_path))
+    assert "--time=3" in batch_options(replace(given, time_limit_s=90.0, grace_s=10.0), tmp_path)
 
 
 def test_no_slurm_is_one_clear_sentence(tmp_path: Path) -> None:

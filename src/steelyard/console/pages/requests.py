@@ -1,5 +1,6 @@
 """The last requests, and why one of them went where it went."""
 
+import asyncio
 from typing import Any
 
 from steelyard.console import access_tail
@@ -14,20 +15,20 @@ NEAR = 0.1  # of the best score: within it, a choice that is not the best is cal
 async def context(watch: Watch, query: Query) -> Context:
     """A list of picks, with what the access log says of them, and one receipt drawn."""
     text, request_id = query.text("q")[:200], query.text("id")[:200]
-    waiting = False
-    try:
-        picks = await watch.workers.ask(f"picks {text}", lambda: watch.gateway.picks(text), query.patience_s)
-    except SteelyardError:
-        picks, waiting = [], True
+    # Both at once: a first paint waits for the slower one, not for their sum.
+    picks, receipt = await asyncio.gather(
+        watch.workers.ask_or_none(f"picks {text}", lambda: watch.gateway.picks(text), query.patience_s),
+        _receipt(watch, query, request_id),
+    )
     log, listen = _from_configuration(watch)
     ended = access_tail.by_request(log) if log else {}
     return {
-        "picks": [pick | {"ended": ended.get(pick["request_id"])} for pick in picks[:SHOWN]],
-        "waiting": waiting,
+        "picks": [pick | {"ended": ended.get(pick["request_id"])} for pick in (picks or [])[:SHOWN]],
+        "waiting": picks is None,
         "chosen": request_id,
         "log": log,
         "listen": listen,
-        **await _receipt(watch, query, request_id),
+        **receipt,
         "outcome": ended.get(request_id),
     }
 

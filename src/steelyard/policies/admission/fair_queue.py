@@ -132,6 +132,10 @@ class FairQueue:
         """A request that did not wait cost so much more than was said of it, or less (below 0)."""
         self._order_of(priority).charge(tenant, amount, weight)
 
+    def waits(self, tenant: str, priority: int) -> bool:
+        """Whether a tenant has a request in the queue."""
+        return tenant in self._in_class.get(priority, {})
+
     @property
     def tenants_waiting(self) -> int:
         """Tenants with a request in the queue, once a class."""

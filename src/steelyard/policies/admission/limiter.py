@@ -146,6 +146,16 @@ class Limiter:
         if self.tokens is not None:
             self.tokens.take(-reserved)
 
+    def count(self, tokens: int) -> None:
+        """So many tokens were taken that no limit of ours is about; below 0: fewer than was said."""
+        self._tokens_taken += tokens
+        self._changed()
+
+    def heard(self) -> int:
+        """Tokens that others took since this was asked last."""
+        before, self._others_seen = self._others_seen, self._sums()
+        return self._others_seen[1] - before[1]
+
     def state(self, now_s: float) -> LimitState:
         """What is left now."""
         requests, tokens = self.requests, self.tokens

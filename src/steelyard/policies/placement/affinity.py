@@ -3,7 +3,8 @@
 Source: Kubernetes' inter-pod affinity. A claim names keys that other tasks carry. Anti-affinity is a
 filter, which every policy obeys. Affinity scores: each task with a wanted key counts 1 on the same node,
 0.1 in the same rack, 0.01 in the same zone, whatever their number elsewhere. Ties go to the fuller node,
-then to the first by name, or to one at random. Cost: linear in nodes, for any node may hold such tasks.
+then to the first by name, or to one at random. Cost: linear in nodes, for any node may hold such tasks; that
+of best fit for a task that names no keys.
 """
 
 from collections import Counter
@@ -11,7 +12,7 @@ from collections import Counter
 from steelyard.model.node import RACK, ZONE
 from steelyard.model.placement_policy import Claim, NodeColumns, Placement, Refusal, demand_of
 from steelyard.policies.fit import fullness
-from steelyard.policies.selection import best_of
+from steelyard.policies.selection import Selection, best_of
 from steelyard.policies.settings import PlacementSettings
 
 NEARNESS = {RACK: 0.1, ZONE: 0.01}
@@ -20,13 +21,16 @@ NEARNESS = {RACK: 0.1, ZONE: 0.01}
 class Affinity:
     """Keep together what wants to be together."""
 
-    __slots__ = ("_rng",)
+    __slots__ = ("_plain", "_rng")
 
     def __init__(self, settings: PlacementSettings) -> None:
         self._rng = settings.tie_rng
+        self._plain = Selection("affinity", fullness, rng=settings.tie_rng)
 
     def place(self, claim: Claim, table: NodeColumns, now_s: float) -> Placement | Refusal:
         """Place nearest to the tasks with the wanted keys."""
+        if not claim.affinity_keys:
+            return self._plain.place(claim, table)
         demand = demand_of(claim.demand)
         full, near = fullness(demand, table), _Nearness(claim.affinity_keys, table)
         return best_of("affinity", claim, table, lambda row: (near(row), full(row)), self._rng)

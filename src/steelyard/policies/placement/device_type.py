@@ -3,32 +3,45 @@
 Source: Kueue's resource flavours, tried in the order in which they are given. A claim that names GPU models
 gets the first named that has room; one that names none gets the GPUs with the least memory that suffices,
 so that the larger ones stay free for those that need them; one without GPUs gets a node without. Ties go to
-the fuller node, then to the first by name, or to one at random. Cost: linear in nodes.
+the fuller node, then to the first by name, or to one at random. Cost: linear in nodes for a task that
+names models; that of best fit for others.
 """
 
-from steelyard.model.placement_policy import Claim, NodeColumns, Placement, Refusal, demand_of
+from steelyard.model.placement_policy import Claim, Demand, NodeColumns, Placement, Refusal, demand_of
 from steelyard.policies.fit import fullness
-from steelyard.policies.selection import best_of
+from steelyard.policies.score_board import Score
+from steelyard.policies.selection import Selection, best_of
 from steelyard.policies.settings import PlacementSettings
+
+STEP = 1000.0  # above any fullness, which is in percent
 
 
 class DeviceType:
     """Give each the kind that it needs, and no better."""
 
-    __slots__ = ("_rng",)
+    __slots__ = ("_plain", "_rng")
 
     def __init__(self, settings: PlacementSettings) -> None:
         self._rng = settings.tie_rng
+        self._plain = Selection("device-type", _modest, rng=settings.tie_rng)
 
     def place(self, claim: Claim, table: NodeColumns, now_s: float) -> Placement | Refusal:
         """Place on the first wanted, or the most modest, kind of device."""
-        demand = demand_of(claim.demand)
-        full = fullness(demand, table)
+        if not claim.gpu_models:
+            return self._plain.place(claim, table)
+        full = fullness(demand_of(claim.demand), table)
         order = {model: -at for at, model in enumerate(claim.gpu_models)}
 
         def score(row: int) -> tuple[float, ...]:
-            if not demand.devices:
-                return (-len(table.devices[row]), full(row))
             return (order.get(table.gpu_models[row], 0), -table.device_memory[row], full(row))
 
         return best_of("device-type", claim, table, score, self._rng)
+
+
+def _modest(demand: Demand, table: NodeColumns) -> Score:
+    """The fewer, or the smaller, the GPUs of a node, the better; then the fuller the node."""
+    full = fullness(demand, table)
+    if not demand.devices:
+        return lambda row: full(row) - STEP * len(table.devices[row])
+    rank = {size: at for at, size in enumerate(sorted(set(table.device_memory)))}
+    return lambda row: full(row) - STEP * rank[table.device_memory[row]]

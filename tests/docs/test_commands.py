@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 from tools.docs_site.blocks import Block, blocks, unlabelled
-from tools.docs_site.session import apart, not_seen, run_page
+from tools.docs_site.shell import apart, not_seen, run_page
 
 from steelyard.cli.main import steelyard
 

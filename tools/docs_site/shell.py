@@ -1,4 +1,4 @@
-"""Type a page's commands: `python -m tools.docs_site.session PAGE.md …`.
+"""Type a page's commands: `python -m tools.docs_site.shell PAGE.md …`.
 
 Every page has one shell, one empty home and one empty folder in which `examples` and `deploy` lie, and, where
 Linux allows it (`unshare`), processes and a network of its own with nothing but a loopback: so all ports are

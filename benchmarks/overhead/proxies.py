@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.overhead.backends import nginx_file
+from benchmarks.overhead.load import KEY_FILE
 from benchmarks.overhead.processes import PROXY_CORE, free_port, start
 
 Starter = Callable[[list[str], Path, int, list[int]], subprocess.Popen[bytes]]
@@ -61,6 +62,23 @@ def _steelyard(*options: str) -> Starter:
         return start(PROXY_CORE, *command, "serve", *named, *listen, *options, cwd=folder)
 
     return starter
+
+
+def _steelyard_with_tenants(
+    command: list[str], folder: Path, port: int, engines: list[int]
+) -> subprocess.Popen[bytes]:
+    """Keys, limits and the fair queue, all wide enough that nobody is refused."""
+    replicas = "\n".join(f'[[pools.replicas]]\nurl = "http://127.0.0.1:{each}"' for each in engines)
+    path = folder / "steelyard.toml"
+    path.write_text(
+        f'listen = "127.0.0.1:{port}"\nadmin = "127.0.0.1:0"\nworkers = 1\n[keys]\nfile = "{folder}/keys"\n'
+        '[[tenants]]\nname = "load"\nrequests_per_min = 1e9\ntokens_per_min = 1e12\nmax_concurrent = 100000\n'
+        '[[pools]]\nname = "default"\n[pools.admission]\nmax_in_flight = 10000\n' + replicas + "\n"
+    )
+    add = (*command, "keys", "add", "load", "--config", str(path))
+    made = subprocess.run(add, cwd=folder, capture_output=True, text=True, check=True)
+    (folder / KEY_FILE).write_text(made.stdout.split()[-1], encoding="ascii")
+    return start(PROXY_CORE, *command, "serve", str(path), cwd=folder)
 
 
 def _nginx(command: list[str], folder: Path, port: int, engines: list[int]) -> subprocess.Popen[bytes]:
@@ -167,6 +185,9 @@ PROXIES: dict[str, Proxy] = {
         ("--version",),
         _steelyard("--policy", "least-requests"),
         replaces_workers=True,
+    ),
+    "steelyard-tenants": Proxy(
+        "PEER_STEELYARD", _HERE, ("--version",), _steelyard_with_tenants, replaces_workers=True
     ),
     # Another build of steelyard, to see in one run what a change did.
     "steelyard-other": Proxy("PEER_STEELYARD_OTHER", "", ("--version",), _steelyard(), replaces_workers=True),

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchmarks.overhead.load import Answers, run_wrk, write_script
+from benchmarks.overhead.load import Answers, key_of, run_wrk, write_script
 from benchmarks.overhead.processes import Memory, cpu_time, memory
 from benchmarks.overhead.rounds import Running, Settings
 
@@ -14,7 +14,7 @@ Figures = dict[str, float]
 
 def measure(proxy: Running, engines: list[int], settings: Settings, folder: Path) -> Figures:
     """One round for one proxy. Raises SystemExit when an answer was wrong or missing."""
-    script = write_script(folder, settings.prompt_bytes)
+    script = write_script(folder, settings.prompt_bytes, key_of(folder / proxy.name))
     seen: list[Memory] = []
     before = cpu_time(proxy.process.pid)
     loaded = run_wrk(

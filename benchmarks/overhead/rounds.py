@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from benchmarks.overhead.load import key_of
 from benchmarks.overhead.processes import free_port, wait_for
 from benchmarks.overhead.proxies import PROXIES
 
@@ -48,17 +49,17 @@ def start_proxies(
         process = proxy.starter(proxy.found() or [], place, port, engines)
         started.append(process)
         wait_for(name, process, port)
-        answer_once(name, port)
+        answer_once(name, port, key_of(place))
         running.append(Running(name, port, process))
     return running
 
 
-def answer_once(name: str, port: int) -> None:
+def answer_once(name: str, port: int, key: str = "sk-none") -> None:
     """Wait for a first whole answer: some load half of themselves, or their fleet, only then."""
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/v1/chat/completions",
         data=b'{"model":"m","max_tokens":2,"messages":[{"role":"user","content":"are you there?"}]}',
-        headers={"Content-Type": "application/json", "Authorization": "Bearer sk-none"},
+        headers={"Content-Type": "application/json", "Authorization": f"Bearer {key}"},
     )
     deadline_s = time.monotonic() + FIRST_ANSWER_S
     while True:

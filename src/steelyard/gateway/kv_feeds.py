@@ -3,7 +3,7 @@
 Each worker follows each engine; they write into the index that all share, so what one tied, all know. Which
 of an engine's blocks a prompt's blocks are, the engine is asked once a prompt (`/tokenize`, after the answer,
 one prompt at a time), since hashes of tokens cannot be computed from text: see
-docs/decisions/0020-kv-events-are-tied-by-tokens.md. Nothing waits for any of this, and all of it has bounds.
+docs/decisions/0022-kv-events-are-tied-by-tokens.md. Nothing waits for any of this, and all of it has bounds.
 """
 
 import asyncio

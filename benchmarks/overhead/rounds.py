@@ -21,7 +21,7 @@ class Settings:
 
     rounds: int = 3
     seconds: int = 4
-    prompt_bytes: int = 1000
+    prompt_bytes: int = 1100
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Sending spans: whole, in their kinds, and never at the price of memory or of a flood of messages."""
 
 import importlib.util
+import threading
 
 import pytest
 from tests.harness.chaos_engine import closed_port
@@ -56,3 +57,40 @@ def test_what_waits_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
             sender.send(lambda number=number: [span(number)])  # type: ignore[misc]
         sender.close()
     assert len(sink.spans) == 5
+
+
+def test_a_trace_that_cannot_be_made_is_counted_and_the_others_arrive(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def odd() -> list[Span]:
+        raise KeyError("odd")
+
+    with collector() as sink:
+        sender = SpanSender(TracingOptions(endpoint=sink.url))
+        for make in (lambda: [span(0)], odd, lambda: [span(1)]):
+            sender.send(make)
+        sender.close()
+    assert len(sink.spans) == 2
+    assert "1 traces dropped: the last for KeyError('odd')" in capfd.readouterr().err
+
+
+def test_an_exporter_that_raises_does_not_end_the_thread(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(spans, "FLUSH_S", 0.001)
+    raised = threading.Event()
+
+    def export(_: object) -> None:
+        raised.set()
+        raise ValueError("no")
+
+    with collector() as sink:
+        sender = SpanSender(TracingOptions(endpoint=sink.url))
+        with monkeypatch.context() as broken:
+            broken.setattr(sender._exporter, "export", export)
+            sender.send(lambda: [span(0)])
+            assert raised.wait(15)
+        sender.send(lambda: [span(1)])
+        sender.close()
+    assert len(sink.spans) == 1
+    assert "1 traces dropped: the last for ValueError('no')" in capfd.readouterr().err

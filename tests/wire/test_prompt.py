@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steelyard.model.errors import BadRequest
+from steelyard.wire import prompt
 from steelyard.wire.openai import BLOCK_BYTES, read_inference
 
 TEXT = "Ein Satz mit „Zeichen“, 漢字 und\nZeilen. " * 150
@@ -105,6 +106,18 @@ def test_half_a_pair_of_surrogates_is_no_json() -> None:
     body = b'{"model": "m", "messages": [{"role": "user", "content": "\\ud800%b"}]}' % (b"x" * 2000)
     with pytest.raises(BadRequest):
         read_inference(body)
+
+
+@pytest.mark.parametrize("odd", [{}, {"messages": [{"role": "user", "content": 5}]}])
+def test_long_json_is_not_kept(odd: dict[str, object]) -> None:
+    prompt._sorted_often.cache_clear()
+    long = [{**SCHEMA, "description": "x" * prompt.MAX_SORTED_BYTES}]
+    assert hashes({**chat(tools=long), **odd})
+    assert hashes({"model": "m", "messages": [[1, 2]] * prompt.MAX_SORTED_BYTES})
+    assert prompt._sorted_often.cache_info().currsize <= bool(odd)  # the short messages of an odd body
+    hashes(chat(tools=[SCHEMA]))
+    hashes(chat(tools=[SCHEMA]))
+    assert prompt._sorted_often.cache_info().hits == 1
 
 
 @given(st.lists(st.text(max_size=2000), min_size=1, max_size=4))

@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -57,7 +58,7 @@ class SpanSender:
         from opentelemetry.sdk.resources import Resource
 
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # failures are told here, and not each
-        self._endpoint = options.url
+        self._not_taken = f"the collector at {options.url} does not take them"
         self._exporter = OTLPSpanExporter(endpoint=options.url, timeout=options.timeout_s)
         self._resource = Resource.create(
             {
@@ -68,6 +69,7 @@ class SpanSender:
         )
         self._waiting: list[Callable[[], list[Span]]] = []
         self._dropped = 0
+        self._why = ""
         self._told_s = -TELL_EVERY_S
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="spans", daemon=True)
@@ -76,7 +78,7 @@ class SpanSender:
     def send(self, make: Callable[[], list[Span]]) -> None:
         """Take one trace; drops it when too many wait."""
         if len(self._waiting) >= MAX_WAITING:
-            self._dropped += 1
+            self._drop(1, self._not_taken)
         else:
             self._waiting.append(make)
 
@@ -92,23 +94,36 @@ class SpanSender:
         self._flush()
 
     def _flush(self) -> None:
-        from opentelemetry.sdk.trace.export import SpanExportResult
-
         traces, self._waiting = self._waiting, []
         for start in range(0, len(traces), BATCH):
-            batch = traces[start : start + BATCH]
-            spans = [readable(span, self._resource) for make in batch for span in make()]
-            if self._exporter.export(spans) is not SpanExportResult.SUCCESS:
-                self._dropped += len(batch)
+            self._export(traces[start : start + BATCH])
         if self._dropped and monotonic() - self._told_s >= TELL_EVERY_S:
             self._told_s = monotonic()
-            print(
-                f"steelyard: {self._dropped} traces dropped: the collector at {self._endpoint} does not "
-                "take them",
-                file=sys.stderr,
-                flush=True,
-            )
+            with suppress(OSError, ValueError):  # standard error may be closed
+                print(f"steelyard: {self._dropped} traces dropped: {self._why}", file=sys.stderr, flush=True)
             self._dropped = 0
+
+    def _export(self, batch: list[Callable[[], list[Span]]]) -> None:
+        """Send what can be made of a batch. Never raises: if the thread ended, all that follows were lost."""
+        from opentelemetry.sdk.trace.export import SpanExportResult
+
+        spans: list[ReadableSpan] = []
+        made = len(batch)
+        for make in batch:
+            try:
+                spans += [readable(span, self._resource) for span in make()]
+            except Exception as error:  # noqa: BLE001 - one odd trace must not take the others with it
+                made -= 1
+                self._drop(1, f"the last for {error!r}")
+        try:
+            if spans and self._exporter.export(spans) is not SpanExportResult.SUCCESS:
+                self._drop(made, self._not_taken)
+        except Exception as error:  # noqa: BLE001 - what another library raises is not known
+            self._drop(made, f"the last for {error!r}")
+
+    def _drop(self, count: int, why: str) -> None:
+        self._dropped += count
+        self._why = why
 
 
 def readable(span: Span, resource: "Resource") -> "ReadableSpan":

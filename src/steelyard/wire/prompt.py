@@ -44,7 +44,9 @@ def canonical_prompt(parts: tuple[Any, ...]) -> bytes:
             for each in part:
                 _add(pieces, each)
         else:
-            pieces.append(_sorted_often(bytes(part)))
+            raw = bytes(part)
+            # Only what is sorted is kept: a client must not choose how much memory that is.
+            pieces.append(_sorted_often(raw) if len(raw) <= MAX_SORTED_BYTES else raw)
     return b"".join(pieces)
 
 
@@ -101,5 +103,7 @@ def sorted_json(raw: bytes) -> bytes:
 
 @lru_cache(maxsize=64)
 def _sorted_often(raw: bytes) -> bytes:
-    """Of a program's tools, which are the same in request after request. At most 64 · 128 kB are kept."""
+    """Of a program's tools, which are the same in request after request. Of no more than `MAX_SORTED_BYTES`:
+    then 64 · 128 kB are kept.
+    """
     return sorted_json(raw)

@@ -155,13 +155,3 @@ def _limit(order: StartOrder, cpus: Sequence[int]) -> None:
     if order.nice:
         with suppress(OSError):  # below 0 is for root
             os.nice(order.nice)
-
-
-def wait_until_gone(identity: ProcessIdentity, timeout_s: float) -> bool:
-    """Whether a process that is no child of ours went in time."""
-    until_s = time.monotonic() + timeout_s
-    while identity.exists:
-        if time.monotonic() > until_s:
-            return False
-        time.sleep(0.01)
-    return True

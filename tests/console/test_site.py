@@ -180,6 +180,18 @@ def test_an_order_that_cannot_be_followed_says_why() -> None:
     on_port(use, jobs=NoJobsService())
 
 
+def test_an_order_of_endless_names_is_refused_and_leaves_no_line() -> None:
+    gateway, jobs = MemoryGateway(), MemoryJobs()
+
+    async def use(port: Port) -> None:
+        body = urlencode({"job": "é" * 8_000, "token": await port.token()})
+        said = await port.ask("POST", "/console/act/cancel-job", body)
+        assert (said.status, "at most 200 characters" in said.body) == (400, True)
+        assert (gateway.told, jobs.told) == ([], [])
+
+    on_port(use, gateway, jobs)
+
+
 def test_too_many_fields_are_refused_in_a_sentence() -> None:
     async def use(port: Port) -> None:
         many = "&".join(f"f{number}=1" for number in range(21))

@@ -59,8 +59,8 @@ class AuditLog:
                 file.seek(max(0, size - TAIL_BYTES))
                 lines = file.read().splitlines()
                 previous = _decoder.decode(lines[-1]).hash if lines else BEGINNING
-                texts = (text[:MAX_DETAIL] for text in (who, what, detail))
-                line = AuditLine(round(time.time(), 3), *texts, previous)
+                who, what, detail = (text[:MAX_DETAIL] for text in (who, what, detail))
+                line = AuditLine(round(time.time(), 3), who, what, detail, previous)
                 line.hash = self.last_hash = line.digest()
                 file.write(msgspec.json.encode(line) + b"\n")
                 file.flush()

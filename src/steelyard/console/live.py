@@ -5,6 +5,7 @@ wrote. What several viewers of one page see is made once. Streams are counted, a
 go of whoever reads too slowly.
 """
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
 
@@ -26,7 +27,7 @@ class Live:
     def __init__(self, watch: Watch, max_viewers: int) -> None:
         self.watch = watch
         self.max_viewers = max_viewers
-        self._made: OrderedDict[tuple[str, str], tuple[int, dict[str, str]]] = OrderedDict()
+        self._made: OrderedDict[tuple[str, str], tuple[int, asyncio.Task[dict[str, str]]]] = OrderedDict()
 
     @property
     def full(self) -> bool:
@@ -37,15 +38,20 @@ class Live:
         """The moving elements of a page as they are in this second, by id."""
         key, tick = (page.name, query.with_()), self.watch.ticks
         found = self._made.get(key)
-        if found is not None and found[0] == tick:
-            return found[1]
+        if found is None or found[0] != tick:
+            # All streams wake at one tick, so what is shared is the making, not only what was made.
+            making = asyncio.create_task(self._make(page, query, shared))
+            making.add_done_callback(lambda done: done.cancelled() or done.exception())
+            found = self._made[key] = (tick, making)
+            self._made.move_to_end(key)
+            if len(self._made) > KEPT_VIEWS:
+                self._made.popitem(last=False)
+        await asyncio.wait((found[1],))  # unlike awaiting it: a viewer who leaves does not end it for all
+        return found[1].result()
+
+    async def _make(self, page: Page, query: Query, shared: Context) -> dict[str, str]:
         values = {**shared, **await page.context(self.watch, query)}
-        made = {name: templates.render(f"regions/{name}", values) for name in page.regions}
-        self._made[key] = (tick, made)
-        self._made.move_to_end(key)
-        if len(self._made) > KEPT_VIEWS:
-            self._made.popitem(last=False)
-        return made
+        return {name: templates.render(f"regions/{name}", values) for name in page.regions}
 
     async def events(self, page: Page, query: Query, shared: Context) -> AsyncGenerator[bytes, None]:
         """Pieces of the stream, without an end."""

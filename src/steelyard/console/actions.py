@@ -36,7 +36,9 @@ def _on_jobs(op: str, *names: str, **constants: object) -> Callable[[Watch, Fiel
             f"{name}={quote(str(value), safe='')}" for name, value in {**values, **constants}.items()
         )
         try:
-            return await watch.gateway.recorded(who, what, lambda: watch.jobs.tell(op, **values, **constants))
+            return await watch.gateway.recorded(
+                who, what, lambda: watch.jobs.order(op, **values, **constants)
+            )
         finally:
             watch.jobs.forget()
 

@@ -1,7 +1,7 @@
 """The jobs service, asked without blocking the loop: one thread, one connection, answers shared for a moment.
 
-Many viewers of one page cost the service one question a second, those who look at the same moment too. A service that does not answer is not
-asked again for a few seconds.
+Many viewers of one page cost the service one question a second, also when they ask at the same moment. A
+service that does not answer is not asked again for a few seconds; an order is given all the same.
 """
 
 import asyncio

@@ -7,7 +7,7 @@ go of whoever reads too slowly.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 from steelyard.console import answers, templates
 from steelyard.console.asked_jobs import NoJobs
@@ -53,8 +53,10 @@ class Live:
         values = {**shared, **await page.context(self.watch, query)}
         return {name: templates.render(f"regions/{name}", values) for name in page.regions}
 
-    async def events(self, page: Page, query: Query, shared: Context) -> AsyncGenerator[bytes, None]:
-        """Pieces of the stream, without an end."""
+    async def events(
+        self, page: Page, query: Query, shared: Context, let_in: Callable[[], bool] = lambda: True
+    ) -> AsyncGenerator[bytes, None]:
+        """Pieces of the stream, for as long as its viewer is let in: a session may end while it looks."""
         if self.full:
             return
         self.watch.viewers += 1
@@ -62,7 +64,7 @@ class Live:
             yield b"retry: 3000\n\n"
             sent: dict[str, str] = {}
             last_point_s, quiet, log = 0.0, 0, TaskLog(self.watch, query.text("task"))
-            while True:
+            while let_in():
                 piece = b""
                 made = await self.regions(page, query, shared)
                 changed = {name: text for name, text in made.items() if sent.get(name) != text}

@@ -183,6 +183,8 @@ def on_port(
     async def run() -> None:
         console = Console(gateway or MemoryGateway(), jobs, options, lambda _: Origins("g.toml"))
         await console.watch.look()
+        if console.watch.jobs_look is not None:
+            await console.watch.jobs_look
         server = AdminServer(console.answer, AdminOptions(key_file=str(key) if key else ""))
         (listener,) = listen("127.0.0.1", 0, 1)
         await server.start(listener)

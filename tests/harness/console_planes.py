@@ -41,6 +41,7 @@ def replica(name: str, **changes: Any) -> ReplicaSample:
 def sample(at_s: float = 1000.0, *replicas: ReplicaSample, **changes: Any) -> GatewaySample:
     """A gateway that has answered nothing yet."""
     values: dict[str, Any] = {
+        "monotonic_s": at_s,
         "up_s": 1.0,
         "pid": 1,
         "generation": 1,

@@ -63,7 +63,7 @@ class Live:
         try:
             yield b"retry: 3000\n\n"
             sent: dict[str, str] = {}
-            last_point_s, quiet, log = 0.0, 0, TaskLog(self.watch, query.text("task"))
+            points_seen, quiet, log = 0, 0, TaskLog(self.watch, query.text("task"))
             while let_in():
                 piece = b""
                 made = await self.regions(page, query, shared)
@@ -71,9 +71,9 @@ class Live:
                 if changed:
                     piece += answers.event("regions", changed)
                     sent = made
-                if page.charts and (points := self.watch.points.since(last_point_s)):
+                if page.charts and (points := self.watch.points.since(points_seen)):
                     piece += answers.event("points", {"names": SERIES, "points": points})
-                    last_point_s = points[-1][0] or 0.0
+                    points_seen = self.watch.points.added
                 if page.log and (text := await log.more()):
                     piece += answers.event("log", text)
                 quiet = 0 if piece else quiet + 1

@@ -116,7 +116,7 @@ class Watch:
         recent.append(sample)
         self.sample, self.rates = sample, rates(recent[0], sample, self.objective_s)
         for each in sample.replicas:
-            self.states.note(each.replica_id, each.state, sample.at_s)
+            self.states.note(each.replica_id, each.state, sample.monotonic_s)
         self.points.add(
             (
                 sample.at_s,

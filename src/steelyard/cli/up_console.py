@@ -73,13 +73,10 @@ def start_console(address: str, folder: Path) -> None:
             "no key; let a gateway show it elsewhere ([console] state in its file, admin_access.key_file)"
         )
     (listener,) = listen(host, port, 1)
-    shown = listener.getsockname()
     thread = threading.Thread(
         target=lambda: asyncio.run(_serve(listener, folder)), name="console", daemon=True
     )
     thread.start()
-    name = f"[{shown[0]}]" if ":" in shown[0] else shown[0]
-    print(f"console listening on http://{name}:{shown[1]}/console", flush=True)
 
 
 async def _serve(listener: socket, folder: Path) -> None:
@@ -87,5 +84,9 @@ async def _serve(listener: socket, folder: Path) -> None:
     console = Console(plane, JobsClient(folder, JOBS_TIMEOUT_S), pages=PAGES)
     server = AdminServer(console.answer, AdminOptions())
     await server.start(listener)
+    shown = listener.getsockname()
+    name = f"[{shown[0]}]" if ":" in shown[0] else shown[0]
+    # Not before: who reads this line asks at once, and gets an answer.
+    print(f"console listening on http://{name}:{shown[1]}/console", flush=True)
     with suppress(asyncio.CancelledError):
         await console.run()

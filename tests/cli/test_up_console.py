@@ -1,6 +1,7 @@
 """The console of a jobs service without a gateway."""
 
 import asyncio
+import json
 import re
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from tests.harness.processes import wait_until
 
 from steelyard.cli import up_console
 from steelyard.gateway.admin import AdminServer
+from steelyard.model.errors import BadRequest, OutcomeUnknown, SteelyardError
+from steelyard.runtime.audit_log import AuditLog
 from steelyard.runtime.listeners import listen
 
 
@@ -83,3 +86,27 @@ def test_it_says_that_it_listens_once_it_serves_and_not_before(
             await asyncio.gather(serving, return_exceptions=True)
 
     asyncio.run(use())
+
+
+@pytest.mark.parametrize(
+    ("error", "detail"),
+    [
+        (None, "done"),
+        (BadRequest("no job '9'"), "refused: no job '9'"),
+        (OutcomeUnknown("it is silent"), "unknown: it is silent"),
+    ],
+)
+def test_how_an_order_went_is_recorded(tmp_path: Path, error: SteelyardError | None, detail: str) -> None:
+    log = tmp_path / "audit.jsonl"
+
+    async def action() -> None:
+        if error is not None:
+            raise error
+
+    async def use() -> None:
+        await asyncio.gather(
+            up_console.NoGateway(AuditLog(log)).recorded("me", "cancel", action), return_exceptions=True
+        )
+
+    asyncio.run(use())
+    assert [json.loads(line)["detail"] for line in log.read_text().splitlines()] == ["asked", detail]

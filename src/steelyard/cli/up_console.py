@@ -17,7 +17,7 @@ from steelyard.config.schema import Configuration, parse_address
 from steelyard.console.site import Console
 from steelyard.gateway.admin import AdminServer
 from steelyard.jobs.client import JobsClient
-from steelyard.model.errors import ConfigError
+from steelyard.model.errors import ConfigError, OutcomeUnknown, SteelyardError
 from steelyard.model.gateway_sample import GatewaySample
 from steelyard.runtime.audit_log import AuditLog
 from steelyard.runtime.listeners import listen
@@ -59,9 +59,16 @@ class NoGateway:
         raise ConfigError(_NO_GATEWAY)
 
     async def recorded(self, who: str, what: str, action: Callable[[], Awaitable[object]]) -> object:
-        """Record, do. Raises ConfigError when it cannot be recorded, and does nothing then."""
+        """Record, do, record how it went. Raises ConfigError, and does nothing, when it cannot be recorded."""
         self._audit.append(who, what, "asked")
-        return await action()
+        try:
+            result = await action()
+        except SteelyardError as error:
+            went = "unknown" if isinstance(error, OutcomeUnknown) else "refused"
+            self._audit.append(who, what, f"{went}: {error}")
+            raise
+        self._audit.append(who, what, "done")
+        return result
 
 
 def start_console(address: str, folder: Path) -> None:

@@ -59,7 +59,7 @@ class NoGateway:
         raise ConfigError(_NO_GATEWAY)
 
     async def recorded(self, who: str, what: str, action: Callable[[], Awaitable[object]]) -> object:
-        """Record, do, record how it went. Raises ConfigError, and does nothing, when it cannot be recorded."""
+        """Record, do, record how it went. Raises ConfigError, and does nothing, when it cannot record."""
         self._audit.append(who, what, "asked")
         try:
             result = await action()

@@ -9,20 +9,24 @@ import pytest
 from steelyard.console import asked_jobs
 from steelyard.console.asked_jobs import AskedJobs, NoJobs
 from steelyard.console.asked_workers import KEPT_ANSWERS, AskedWorkers, NotYet
-from steelyard.model.errors import BadRequest, ConfigError
+from steelyard.model.errors import BadRequest, ConfigError, OutcomeUnknown
 
 
 class Plane:
     """Counts what it is asked; waits where a test says so."""
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.ops: list[str] = []
         self.may_answer = threading.Event()
         self.may_answer.set()
         self.error: Exception | None = None
 
+    @property
+    def asked(self) -> int:
+        return len(self.ops)
+
     def ask(self, op: str, **values: object) -> dict[str, Any]:
-        self.asked += 1
+        self.ops.append(op)
         self.may_answer.wait(20)
         if self.error is not None:
             raise self.error
@@ -37,10 +41,45 @@ def test_viewers_of_one_moment_share_an_answer_and_an_order_ends_it() -> None:
         for _ in range(5):
             assert await jobs.ask("top") == {"op": "top"}
         assert plane.asked == 1
-        await jobs.tell("pause", job="1")
+        await jobs.order("pause", job="1")
         jobs.forget()
         await jobs.ask("top")
         assert plane.asked == 3
+        jobs.close()
+
+    asyncio.run(use())
+
+
+def test_viewers_who_ask_at_once_share_the_open_question_and_its_error() -> None:
+    plane = Plane()
+
+    async def use() -> None:
+        jobs = AskedJobs(plane)
+        assert await asyncio.gather(*(jobs.ask("top") for _ in range(8))) == [{"op": "top"}] * 8
+        assert plane.asked == 1
+        plane.error = BadRequest("there is no job '9'")
+        said = await asyncio.gather(*(jobs.ask("job", job="9") for _ in range(8)), return_exceptions=True)
+        assert {type(each) for each in said} == {BadRequest}
+        assert (plane.asked, jobs._asking) == (2, {})
+        jobs.close()
+
+    asyncio.run(use())
+
+
+def test_who_leaves_does_not_end_the_question_of_others_and_an_order_makes_it_old() -> None:
+    plane = Plane()
+    plane.may_answer.clear()
+
+    async def use() -> None:
+        jobs = AskedJobs(plane)
+        first, second = (asyncio.create_task(jobs.ask("top")) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        jobs.forget()
+        plane.may_answer.set()
+        assert await second == {"op": "top"}
+        await jobs.ask("top")
+        assert plane.asked == 2
         jobs.close()
 
     asyncio.run(use())
@@ -61,6 +100,43 @@ def test_a_service_that_hangs_costs_a_page_a_moment_and_the_next_ones_nothing(
         plane.may_answer.set()
         jobs.close()
         assert plane.asked == 1
+
+    asyncio.run(use())
+
+
+def test_an_order_without_an_answer_is_unknown_and_one_that_did_not_begin_never_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(asked_jobs, "ORDER_PATIENCE_S", 0.05)
+    plane = Plane()
+    plane.may_answer.clear()
+
+    async def use() -> None:
+        jobs = AskedJobs(plane)
+        with pytest.raises(OutcomeUnknown, match="look before you give it again"):
+            await jobs.order("cancel", job="1")
+        with pytest.raises(NoJobs, match="has not answered"):
+            await jobs.order("cancel", job="2")  # behind the first
+        plane.may_answer.set()
+        jobs._absent = None
+        await jobs.tell("top")
+        assert plane.ops == ["cancel", "top"]
+        jobs.close()
+
+    asyncio.run(use())
+
+
+def test_an_order_is_given_although_a_question_was_not_answered() -> None:
+    plane = Plane()
+
+    async def use() -> None:
+        jobs = AskedJobs(plane)
+        plane.error = ConfigError("nobody answers")
+        with pytest.raises(NoJobs, match="nobody answers"):
+            await jobs.ask("top")
+        plane.error = None
+        assert await jobs.order("pause", job="1") == {"op": "pause"}
+        jobs.close()
 
     asyncio.run(use())
 

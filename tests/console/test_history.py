@@ -13,6 +13,16 @@ def test_the_oldest_point_is_forgotten() -> None:
         points.add(point(at_s))
     assert [each[0] for each in points.since(0)] == [3, 4, 5]
     assert [each[0] for each in points.since(4)] == [5]
+    assert points.since(points.added) == []
+
+
+def test_points_of_a_clock_that_was_set_back_are_new_all_the_same() -> None:
+    points = Points(kept=3)
+    points.add(point(5000))
+    seen = points.added
+    for at_s in (10, 11):
+        points.add(point(at_s))
+    assert [each[0] for each in points.since(seen)] == [10, 11]
 
 
 def test_spans_cover_the_window_and_no_more() -> None:

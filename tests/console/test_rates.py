@@ -24,6 +24,12 @@ def test_no_time_is_no_rate() -> None:
     assert rates(sample(5.0), sample(5.0, requests={"2xx": 3}), 2.0) == Rates()
 
 
+def test_a_clock_that_was_set_back_changes_no_rate() -> None:
+    before = sample(5000.0, monotonic_s=70.0)
+    after = sample(1400.0, monotonic_s=72.0, requests={"2xx": 6, "5xx": 0})
+    assert rates(before, after, 2.0).requests_per_s == 3.0
+
+
 def test_counters_that_began_anew_are_seen() -> None:
     assert fell(sample(0, requests={"2xx": 5}), sample(1, requests={"2xx": 4}))
     assert fell(sample(0, generation=1), sample(1, generation=2))

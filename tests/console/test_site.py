@@ -180,6 +180,18 @@ def test_an_order_that_cannot_be_followed_says_why() -> None:
     on_port(use, jobs=NoJobsService())
 
 
+def test_an_order_of_endless_names_is_refused_and_leaves_no_line() -> None:
+    gateway, jobs = MemoryGateway(), MemoryJobs()
+
+    async def use(port: Port) -> None:
+        body = urlencode({"job": "é" * 8_000, "token": await port.token()})
+        said = await port.ask("POST", "/console/act/cancel-job", body)
+        assert (said.status, "at most 200 characters" in said.body) == (400, True)
+        assert (gateway.told, jobs.told) == ([], [])
+
+    on_port(use, gateway, jobs)
+
+
 def test_too_many_fields_are_refused_in_a_sentence() -> None:
     async def use(port: Port) -> None:
         many = "&".join(f"f{number}=1" for number in range(21))
@@ -300,12 +312,22 @@ def test_files_are_kept_for_a_year_under_the_address_of_their_content() -> None:
             assert said.status == 200
             assert "immutable" in said.field("cache-control")
             again = await port.get(address, f"If-None-Match: {said.field('etag')}")
-            assert (again.status, again.body) == (304, "")
+            assert (again.status, again.body, again.field("content-length")) == (304, "", "")
             assert (await port.get(address.partition("?")[0])).field("cache-control") == "no-cache"
             head = await port.ask("HEAD", address)
             assert (head.field("content-length"), head.body) == (str(len(said.body.encode())), "")
         for name in ("../site.py", "%2e%2e/site.py", "uPlot.LICENSE.txt"):
             assert (await port.get(f"/console/assets/{name}")).status == 404
+
+    on_port(use)
+
+
+def test_head_is_answered_without_a_body() -> None:
+    async def use(port: Port) -> None:
+        for path in ("/console", "/console/login", "/console/api/overview"):
+            said = await port.ask("HEAD", path)
+            assert (said.status, said.body) == (200, "")
+            assert int(said.field("content-length")) > 0
 
     on_port(use)
 

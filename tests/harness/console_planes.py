@@ -41,6 +41,7 @@ def replica(name: str, **changes: Any) -> ReplicaSample:
 def sample(at_s: float = 1000.0, *replicas: ReplicaSample, **changes: Any) -> GatewaySample:
     """A gateway that has answered nothing yet."""
     values: dict[str, Any] = {
+        "monotonic_s": at_s,
         "up_s": 1.0,
         "pid": 1,
         "generation": 1,
@@ -183,6 +184,8 @@ def on_port(
     async def run() -> None:
         console = Console(gateway or MemoryGateway(), jobs, options, lambda _: Origins("g.toml"))
         await console.watch.look()
+        if console.watch.jobs_look is not None:
+            await console.watch.jobs_look
         server = AdminServer(console.answer, AdminOptions(key_file=str(key) if key else ""))
         (listener,) = listen("127.0.0.1", 0, 1)
         await server.start(listener)

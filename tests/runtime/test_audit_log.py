@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from steelyard.model.errors import ConfigError
-from steelyard.runtime.audit_log import AuditLog, verify
+from steelyard.runtime.audit_log import MAX_DETAIL, TAIL_BYTES, AuditLog, verify
 
 
 def test_lines_of_several_writers_form_one_chain(tmp_path: Path) -> None:
@@ -46,3 +46,15 @@ def test_what_is_no_audit_log_is_not_appended_to(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="move it away"):
         AuditLog(path).append("me", "drain")
     assert path.read_text() == "milk\n"
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "\0", "\U0001f600"])
+def test_no_text_makes_a_line_that_the_next_action_cannot_read(tmp_path: Path, letter: str) -> None:
+    path = tmp_path / "audit.log"
+    log = AuditLog(path)
+    long = letter * TAIL_BYTES
+    for _ in range(3):
+        log.append(long, long, long)
+    log.append("me", "drain")
+    assert verify(path) == 4
+    assert max(len(line) for line in path.read_bytes().splitlines()) < 3 * 6 * MAX_DETAIL + 500 < TAIL_BYTES

@@ -17,7 +17,7 @@ from steelyard.config.schema import Configuration, parse_address
 from steelyard.console.site import Console
 from steelyard.gateway.admin import AdminServer
 from steelyard.jobs.client import JobsClient
-from steelyard.model.errors import ConfigError
+from steelyard.model.errors import ConfigError, OutcomeUnknown, SteelyardError
 from steelyard.model.gateway_sample import GatewaySample
 from steelyard.runtime.audit_log import AuditLog
 from steelyard.runtime.listeners import listen
@@ -59,9 +59,16 @@ class NoGateway:
         raise ConfigError(_NO_GATEWAY)
 
     async def recorded(self, who: str, what: str, action: Callable[[], Awaitable[object]]) -> object:
-        """Record, do. Raises ConfigError when it cannot be recorded, and does nothing then."""
+        """Record, do, record how it went. Raises ConfigError, and does nothing, when it cannot record."""
         self._audit.append(who, what, "asked")
-        return await action()
+        try:
+            result = await action()
+        except SteelyardError as error:
+            went = "unknown" if isinstance(error, OutcomeUnknown) else "refused"
+            self._audit.append(who, what, f"{went}: {error}")
+            raise
+        self._audit.append(who, what, "done")
+        return result
 
 
 def start_console(address: str, folder: Path) -> None:
@@ -73,13 +80,10 @@ def start_console(address: str, folder: Path) -> None:
             "no key; let a gateway show it elsewhere ([console] state in its file, admin_access.key_file)"
         )
     (listener,) = listen(host, port, 1)
-    shown = listener.getsockname()
     thread = threading.Thread(
         target=lambda: asyncio.run(_serve(listener, folder)), name="console", daemon=True
     )
     thread.start()
-    name = f"[{shown[0]}]" if ":" in shown[0] else shown[0]
-    print(f"console listening on http://{name}:{shown[1]}/console", flush=True)
 
 
 async def _serve(listener: socket, folder: Path) -> None:
@@ -87,5 +91,9 @@ async def _serve(listener: socket, folder: Path) -> None:
     console = Console(plane, JobsClient(folder, JOBS_TIMEOUT_S), pages=PAGES)
     server = AdminServer(console.answer, AdminOptions())
     await server.start(listener)
+    shown = listener.getsockname()
+    name = f"[{shown[0]}]" if ":" in shown[0] else shown[0]
+    # Not before: who reads this line asks at once, and gets an answer.
+    print(f"console listening on http://{name}:{shown[1]}/console", flush=True)
     with suppress(asyncio.CancelledError):
         await console.run()

@@ -8,6 +8,7 @@ from steelyard.console.watch import Watch
 from steelyard.model.errors import BadRequest
 
 Fields = dict[str, str]
+MAX_VALUE = 200  # characters: names are far shorter, and the audit log must be able to keep them whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +30,15 @@ def _on_replica(action: str) -> Callable[[Watch, Fields, str], Awaitable[object]
 def _on_jobs(op: str, *names: str, **constants: object) -> Callable[[Watch, Fields, str], Awaitable[object]]:
     async def do(watch: Watch, fields: Fields, who: str) -> object:
         values = {name: fields[name] for name in names}
+        if long := [name for name, value in values.items() if len(value) > MAX_VALUE]:
+            raise BadRequest(f"{op} takes a {long[0]} of at most {MAX_VALUE} characters")
         what = f"POST /console/jobs/{op} " + " ".join(
             f"{name}={quote(str(value), safe='')}" for name, value in {**values, **constants}.items()
         )
         try:
-            return await watch.gateway.recorded(who, what, lambda: watch.jobs.tell(op, **values, **constants))
+            return await watch.gateway.recorded(
+                who, what, lambda: watch.jobs.order(op, **values, **constants)
+            )
         finally:
             watch.jobs.forget()
 

@@ -44,6 +44,11 @@ def as_json(status: int, value: object, *, head_only: bool = False) -> bytes:
     return whole(status, msgspec.json.encode(value), JSON, head_only=head_only)
 
 
+def unchanged(extra: bytes) -> bytes:
+    """What the browser has is still so. Without a length: a 304's would be the file's (RFC 9110, 8.6)."""
+    return b"HTTP/1.1 304 Not Modified\r\n%b%b\r\n" % (GUARDS, extra)
+
+
 def redirect(address: str, extra: bytes = b"") -> bytes:
     """Go there, with GET. address: of ours, never a caller's words."""
     return whole(303, b"", TEXT, extra=b"Location: %b\r\n" % address.encode() + NO_STORE + extra)

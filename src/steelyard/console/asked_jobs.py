@@ -1,7 +1,7 @@
 """The jobs service, asked without blocking the loop: one thread, one connection, answers shared for a moment.
 
-Many viewers of one page cost the service one question a second. A service that does not answer is not
-asked again for a few seconds.
+Many viewers of one page cost the service one question a second, also when they ask at the same moment. A
+service that does not answer is not asked again for a few seconds; an order is given all the same.
 """
 
 import asyncio
@@ -11,12 +11,13 @@ from time import monotonic
 from typing import Any
 
 from steelyard.console.planes import JobsPlane
-from steelyard.model.errors import BadRequest, SteelyardError
+from steelyard.model.errors import BadRequest, OutcomeUnknown, SteelyardError
 
 FRESH_S = 0.9
 KEPT_ANSWERS = 64
 PAUSE_S = 3.0
 PATIENCE_S = 2.0
+ORDER_PATIENCE_S = 5.0  # as the client of the service itself has: an order is not given up before it
 
 
 class NoJobs(SteelyardError):
@@ -32,6 +33,7 @@ class AskedJobs:
         self._plane = plane
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="console-jobs")
         self._answers: OrderedDict[str, tuple[float, dict[str, Any]]] = OrderedDict()
+        self._asking: dict[str, asyncio.Task[dict[str, Any]]] = {}
         self._absent: NoJobs | None = None
         self._absent_until_s = 0.0
 
@@ -46,34 +48,69 @@ class AskedJobs:
         found = self._answers.get(key)
         if found is not None and monotonic() - found[0] < FRESH_S:
             return found[1]
-        answer = await self.tell(op, **values)
-        self._answers[key] = (monotonic(), answer)
+        task = self._asking.get(key)
+        if task is None:
+            task = self._asking[key] = asyncio.create_task(self.tell(op, **values))
+            task.add_done_callback(lambda done: self._note(key, done))
+        await asyncio.wait((task,))
+        return task.result()
+
+    def _note(self, key: str, done: asyncio.Task[dict[str, Any]]) -> None:
+        failed = done.cancelled() or done.exception() is not None
+        if self._asking.get(key) is not done:
+            return  # an order came while it was asked: good enough for who asked before, for nobody later
+        del self._asking[key]
+        if failed:
+            return
+        self._answers[key] = (monotonic(), done.result())
         self._answers.move_to_end(key)
         if len(self._answers) > KEPT_ANSWERS:
             self._answers.popitem(last=False)
-        return answer
 
     async def tell(self, op: str, **values: object) -> dict[str, Any]:
-        """An order, or a question whose answer must be of now. Raises as `ask` does."""
-        plane = self._plane
-        if plane is None:
-            raise NoJobs("this console shows no jobs: console.jobs is false in the gateway's configuration")
+        """A question whose answer must be of now. Raises as `ask` does."""
         if self._absent is not None and monotonic() < self._absent_until_s:
             raise self._absent
-        loop = asyncio.get_running_loop()
-        asked = loop.run_in_executor(self._thread, lambda: plane.ask(op, **values))
-        asked.add_done_callback(lambda done: done.cancelled() or done.exception())
-        answered, _ = await asyncio.wait((asked,), timeout=PATIENCE_S)
-        if not answered:
-            raise self._lost(f"the jobs service has not answered for {PATIENCE_S:g} s: it may be busy")
         try:
-            answer = asked.result()
+            answer = await self._given(PATIENCE_S, op, values)
         except BadRequest:
             raise
         except SteelyardError as error:
             raise self._lost(str(error)) from None
         self._absent = None
         return answer
+
+    async def order(self, op: str, **values: object) -> dict[str, Any]:
+        """Have something done.
+
+        Raises BadRequest with what the service says, OutcomeUnknown when it was told and did not answer, and
+        NoJobs when it was not told and will not be.
+        """
+        try:
+            return await self._given(ORDER_PATIENCE_S, op, values)
+        except BadRequest:
+            raise
+        except OutcomeUnknown as error:
+            raise OutcomeUnknown(
+                f"{error}; it may follow this order yet, or have followed it: look before you give it again"
+            ) from None
+        except SteelyardError as error:
+            raise self._lost(str(error)) from None
+
+    async def _given(self, patience_s: float, op: str, values: dict[str, object]) -> dict[str, Any]:
+        plane = self._plane
+        if plane is None:
+            raise NoJobs("this console shows no jobs: console.jobs is false in the gateway's configuration")
+        running = self._thread.submit(lambda: plane.ask(op, **values))
+        asked = asyncio.wrap_future(running)
+        asked.add_done_callback(lambda done: done.cancelled() or done.exception())
+        answered, _ = await asyncio.wait((asked,), timeout=patience_s)
+        if answered:
+            return asked.result()
+        silence = f"the jobs service has not answered for {patience_s:g} s: it may be busy"
+        if running.cancel():  # it waited behind another one, and now is never sent
+            raise NoJobs(silence)
+        raise OutcomeUnknown(silence)
 
     def _lost(self, message: str) -> NoJobs:
         """Nobody waits for a while: a page that says so now is better than one that comes late."""
@@ -87,3 +124,4 @@ class AskedJobs:
     def forget(self) -> None:
         """After an order: what was answered before it is not so any more."""
         self._answers.clear()
+        self._asking.clear()

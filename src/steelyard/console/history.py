@@ -2,6 +2,7 @@
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 
 KEPT_POINTS = 600
 KEPT_CHANGES = 64
@@ -26,19 +27,22 @@ class Points:
 
     def __init__(self, kept: int = KEPT_POINTS) -> None:
         self._points: deque[Point] = deque(maxlen=kept)
+        self.added = 0
 
     def add(self, point: Point) -> None:
         """One more; the oldest is forgotten when there are too many."""
         self._points.append(tuple(None if value is None else round(value, 6) for value in point))
+        self.added += 1
 
-    def since(self, at_s: float) -> list[Point]:
-        """The points after a time, oldest first."""
-        return [point for point in self._points if (point[0] or 0.0) > at_s]
+    def since(self, added: int) -> list[Point]:
+        """The points that came after so many were added, oldest first. Not by time: clocks are set back."""
+        kept = len(self._points)
+        return list(islice(self._points, max(0, kept - (self.added - added)), kept))
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A state from a time on, for so many seconds."""
+    """A state from a time on, for so many seconds. Times are those that were noted, of one clock."""
 
     state: str
     from_s: float
@@ -51,15 +55,15 @@ class StateHistory:
     def __init__(self) -> None:
         self._changes: dict[str, deque[tuple[float, str]]] = {}
 
-    def note(self, replica_id: str, state: str, at_s: float) -> None:
-        """What a replica's state is now."""
+    def note(self, replica_id: str, state: str, now_s: float) -> None:
+        """What a replica's state is now. now_s: monotonic."""
         changes = self._changes.get(replica_id)
         if changes is None:
             if len(self._changes) >= MAX_REPLICAS:
                 del self._changes[next(iter(self._changes))]
             changes = self._changes[replica_id] = deque(maxlen=KEPT_CHANGES)
         if not changes or changes[-1][1] != state:
-            changes.append((at_s, state))
+            changes.append((now_s, state))
 
     def spans(self, replica_id: str, now_s: float, window_s: float) -> list[Span]:
         """Its states over the last `window_s` seconds, oldest first."""

@@ -5,8 +5,9 @@ wrote. What several viewers of one page see is made once. Streams are counted, a
 go of whoever reads too slowly.
 """
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 from steelyard.console import answers, templates
 from steelyard.console.asked_jobs import NoJobs
@@ -26,7 +27,7 @@ class Live:
     def __init__(self, watch: Watch, max_viewers: int) -> None:
         self.watch = watch
         self.max_viewers = max_viewers
-        self._made: OrderedDict[tuple[str, str], tuple[int, dict[str, str]]] = OrderedDict()
+        self._made: OrderedDict[tuple[str, str], tuple[int, asyncio.Task[dict[str, str]]]] = OrderedDict()
 
     @property
     def full(self) -> bool:
@@ -37,35 +38,42 @@ class Live:
         """The moving elements of a page as they are in this second, by id."""
         key, tick = (page.name, query.with_()), self.watch.ticks
         found = self._made.get(key)
-        if found is not None and found[0] == tick:
-            return found[1]
-        values = {**shared, **await page.context(self.watch, query)}
-        made = {name: templates.render(f"regions/{name}", values) for name in page.regions}
-        self._made[key] = (tick, made)
-        self._made.move_to_end(key)
-        if len(self._made) > KEPT_VIEWS:
-            self._made.popitem(last=False)
-        return made
+        if found is None or found[0] != tick:
+            # All streams wake at one tick, so what is shared is the making, not only what was made.
+            making = asyncio.create_task(self._make(page, query, shared))
+            making.add_done_callback(lambda done: done.cancelled() or done.exception())
+            found = self._made[key] = (tick, making)
+            self._made.move_to_end(key)
+            if len(self._made) > KEPT_VIEWS:
+                self._made.popitem(last=False)
+        await asyncio.wait((found[1],))  # unlike awaiting it: a viewer who leaves does not end it for all
+        return found[1].result()
 
-    async def events(self, page: Page, query: Query, shared: Context) -> AsyncGenerator[bytes, None]:
-        """Pieces of the stream, without an end."""
+    async def _make(self, page: Page, query: Query, shared: Context) -> dict[str, str]:
+        values = {**shared, **await page.context(self.watch, query)}
+        return {name: templates.render(f"regions/{name}", values) for name in page.regions}
+
+    async def events(
+        self, page: Page, query: Query, shared: Context, let_in: Callable[[], bool] = lambda: True
+    ) -> AsyncGenerator[bytes, None]:
+        """Pieces of the stream, for as long as its viewer is let in: a session may end while it looks."""
         if self.full:
             return
         self.watch.viewers += 1
         try:
             yield b"retry: 3000\n\n"
             sent: dict[str, str] = {}
-            last_point_s, quiet, log = 0.0, 0, TaskLog(self.watch, query.text("task"))
-            while True:
+            points_seen, quiet, log = 0, 0, TaskLog(self.watch, query.text("task"))
+            while let_in():
                 piece = b""
                 made = await self.regions(page, query, shared)
                 changed = {name: text for name, text in made.items() if sent.get(name) != text}
                 if changed:
                     piece += answers.event("regions", changed)
                     sent = made
-                if page.charts and (points := self.watch.points.since(last_point_s)):
+                if page.charts and (points := self.watch.points.since(points_seen)):
                     piece += answers.event("points", {"names": SERIES, "points": points})
-                    last_point_s = points[-1][0] or 0.0
+                    points_seen = self.watch.points.added
                 if page.log and (text := await log.more()):
                     piece += answers.event("log", text)
                 quiet = 0 if piece else quiet + 1

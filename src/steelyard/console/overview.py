@@ -51,7 +51,7 @@ def _gateway(watch: Watch) -> dict[str, Any]:
     sample = watch.sample
     if sample is None:
         return {"ready": False, "replicas": [], "requests": {}, "in_flight": 0}
-    left_out = ("ttft_counts", "ttft_bounds_s", "ttft_sum_s", "replicas")
+    left_out = ("monotonic_s", "ttft_counts", "ttft_bounds_s", "ttft_sum_s", "replicas")
     return (
         {name: getattr(sample, name) for name in GatewaySample.__slots__ if name not in left_out}
         | {"replicas": [as_values(each) for each in sample.replicas]}

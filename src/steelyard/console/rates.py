@@ -28,7 +28,7 @@ class Rates:
 
 def rates(before: GatewaySample, after: GatewaySample, objective_s: float) -> Rates:
     """Between two samples; zeros when no time passed."""
-    span_s = after.at_s - before.at_s
+    span_s = after.monotonic_s - before.monotonic_s
     if span_s <= 0:
         return Rates()
     ended = {name: count - before.requests.get(name, 0) for name, count in after.requests.items()}

@@ -83,7 +83,7 @@ class Console:
         if path.startswith("assets/"):
             return _asset(path.removeprefix("assets/"), request, head_only)
         if path == "login":
-            return self._login_page(request, 200, "")
+            return self._login_page(request, 200, "", head_only)
         if path == "api/overview":
             return answers.as_json(200, snapshot(self.watch), head_only=head_only)
         if path == "events" and not head_only:
@@ -133,7 +133,9 @@ class Console:
             )
         query.values.pop("page")
         shared = self._shared(page, request) | {"query": query, "here": f"{ROOT}/{page.name}?{query.with_()}"}
-        return EventStream(answers.stream_head(), self.live.events(page, query, shared))
+        door, session = request.door, request.session
+        events = self.live.events(page, query, shared, lambda: not session or door.knows(session))
+        return EventStream(answers.stream_head(), events)
 
     # --- doing ---------------------------------------------------------------------------------
 
@@ -173,12 +175,12 @@ class Console:
         await self.watch.gateway.recorded(request.who, "console: log in", _nothing)
         return answers.redirect(ROOT, _cookie_line(request.door.begin_session(), request, int(SESSION_S)))
 
-    def _login_page(self, request: AdminRequest, status: int, problem: str) -> bytes:
+    def _login_page(self, request: AdminRequest, status: int, problem: str, head_only: bool = False) -> bytes:
         try:
             text = templates.render("pages/login", {**self._shared(None, request), "problem": problem})
         except templates.NoTemplates as error:
             raise BadRequest(str(error), http_status=503) from None
-        return answers.whole(status, text.encode())
+        return answers.whole(status, text.encode(), head_only=head_only)
 
 
 async def _nothing() -> None:
@@ -202,5 +204,5 @@ def _asset(name: str, request: AdminRequest, head_only: bool) -> bytes:
     kept = YEAR if Query(request.query).text("v") == found.version else b"no-cache"
     extra = b"ETag: %b\r\nCache-Control: %b\r\n" % (found.etag, kept)
     if found.etag in request.field(b"if-none-match"):
-        return answers.whole(304, b"", found.content_type, extra=extra)
+        return answers.unchanged(extra)
     return answers.whole(200, found.body, found.content_type, extra=extra, head_only=head_only)

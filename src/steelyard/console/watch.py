@@ -49,6 +49,7 @@ class Watch:
         self.jobs_missing = ""
         self.viewers = 0
         self.ticks = 0  # of looks and changes: what was made in one is good for all who look in it
+        self.jobs_look: asyncio.Task[None] | None = None
         self._looks = 0
         self._recent: deque[GatewaySample] = deque(maxlen=WINDOW_POINTS + 1)
         self._ticked = asyncio.Event()
@@ -60,10 +61,12 @@ class Watch:
                 try:
                     await self.look()
                 except Exception as error:  # noqa: BLE001 - a page that stops is better than a gateway that does
-                    print(f"steelyard: the console could not look: {error!r}", file=sys.stderr, flush=True)
+                    _complain(error)
                 self._tell()
                 await asyncio.sleep(TICK_S)
         finally:
+            if self.jobs_look is not None:
+                self.jobs_look.cancel()
             self.jobs.close()
 
     def _tell(self) -> None:
@@ -82,11 +85,12 @@ class Watch:
         await self._ticked.wait()
 
     async def look(self) -> None:
-        """One look."""
+        """One look. The jobs service answers when it can: a slow one keeps no gateway page still."""
         self.ticks += 1
         self._looks += 1
-        if self.viewers or self._looks % SELDOM == 1:
-            await self._look_at_jobs()
+        looking = self.jobs_look is not None and not self.jobs_look.done()
+        if not looking and (self.viewers or self._looks % SELDOM == 1):
+            self.jobs_look = asyncio.create_task(self._look_at_jobs())
         try:
             sample = self.gateway.sample()
         except SteelyardError:
@@ -101,6 +105,8 @@ class Watch:
             self.jobs_missing = ""
         except (NoJobs, SteelyardError) as error:
             self.cluster, self.jobs_missing = None, str(error)
+        except Exception as error:  # noqa: BLE001 - as in `run`: this is a task's outer edge
+            _complain(error)
 
     def _take(self, sample: GatewaySample) -> None:
         recent = self._recent
@@ -110,7 +116,7 @@ class Watch:
         recent.append(sample)
         self.sample, self.rates = sample, rates(recent[0], sample, self.objective_s)
         for each in sample.replicas:
-            self.states.note(each.replica_id, each.state, sample.at_s)
+            self.states.note(each.replica_id, each.state, sample.monotonic_s)
         self.points.add(
             (
                 sample.at_s,
@@ -128,3 +134,7 @@ class Watch:
     def now_s(self) -> float:
         """Seconds since 1970."""
         return time()
+
+
+def _complain(error: Exception) -> None:
+    print(f"steelyard: the console could not look: {error!r}", file=sys.stderr, flush=True)

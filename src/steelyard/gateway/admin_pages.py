@@ -11,7 +11,7 @@ from steelyard.gateway import answers
 from steelyard.gateway.admin import CONSOLE
 from steelyard.gateway.generation import Generation, describe
 from steelyard.gateway.metrics import CONTENT_TYPE
-from steelyard.model.errors import BadRequest, ConfigError, SteelyardError
+from steelyard.model.errors import BadRequest, ConfigError, OutcomeUnknown, SteelyardError
 from steelyard.runtime.admin_exchange import AdminAnswer, AdminRequest
 from steelyard.runtime.audit_log import AuditLog
 
@@ -141,6 +141,9 @@ class AdminPages:
         self._record(who, what, "asked")
         try:
             result = await action()
+        except OutcomeUnknown as error:
+            self._record(who, what, f"unknown: {error}")
+            raise BadRequest(str(error), http_status=error.http_status, code="unknown") from None
         except SteelyardError as error:
             self._record(who, what, f"refused: {error}")
             if isinstance(error, BadRequest):

@@ -41,6 +41,7 @@ class ConsoleSource:
         ttft = _folded(_sums(counters, meters.TTFT_AT, pools * ttft_words), ttft_words)
         return GatewaySample(
             at_s=time.time(),
+            monotonic_s=time.monotonic(),
             up_s=float(str(status["up_s"])),
             pid=int(str(status["pid"])),
             generation=generation.number,

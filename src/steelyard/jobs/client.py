@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from steelyard.model.errors import BadRequest, SteelyardError
+from steelyard.model.errors import BadRequest, OutcomeUnknown, SteelyardError
 from steelyard.model.job_specification import JobSpecification
 from steelyard.runtime.local_socket import connect_to
 
@@ -21,6 +21,10 @@ FINAL_STATES = ("done", "failed", "cancelled")
 
 class NoService(SteelyardError):
     """Nobody answers at the socket."""
+
+
+class Unanswered(NoService, OutcomeUnknown):
+    """The service was told, and then did not answer."""
 
 
 def state_folder(given: Path | None = None) -> Path:
@@ -43,32 +47,38 @@ class JobsClient:
         self._stream: BufferedRWPair | None = None
 
     def ask(self, op: str, **values: object) -> dict[str, Any]:
-        """One request. Raises NoService, or BadRequest with what the service says."""
+        """One request. Raises NoService, Unanswered, or BadRequest with what the service says."""
         line = msgspec.json.encode({"op": op, **values}) + b"\n"
         try:
-            answer = self._exchange(line)
+            stream = self._sent(line)
         except OSError as error:
             self.close()
             raise NoService(
                 f"no jobs service answers at {self.folder / SOCKET_NAME} ({error.strerror or error}): "
                 "start one with `steelyard up`, or say where it is with --state"
             ) from None
+        try:
+            answer = _answer_of(stream)
+        except OSError as error:
+            self.close()
+            raise Unanswered(
+                f"the jobs service at {self.folder / SOCKET_NAME} took a line and did not answer it "
+                f"({error.strerror or error})"
+            ) from None
         found: dict[str, Any] = msgspec.json.decode(answer)
         if found["status"] != 200:
             raise BadRequest(str(found.get("error")), http_status=int(found["status"]))
         return found
 
-    def _exchange(self, line: bytes) -> bytes:
+    def _sent(self, line: bytes) -> BufferedRWPair:
+        """Where the answer will come. A service that is gone, or a line cut short, has done nothing."""
         stream = self._stream
         if stream is None:
             self._connection = connect_to(self.folder / SOCKET_NAME, self._timeout_s)
             stream = self._stream = self._connection.makefile("rwb")
         stream.write(line)
         stream.flush()
-        answer = stream.readline()
-        if not answer.endswith(b"\n"):
-            raise ConnectionResetError(0, "it hung up")
-        return answer
+        return stream
 
     def __del__(self) -> None:
         self.close()
@@ -110,3 +120,10 @@ class JobsClient:
                 return
             else:
                 time.sleep(interval_s)
+
+
+def _answer_of(stream: BufferedRWPair) -> bytes:
+    answer = stream.readline()
+    if not answer.endswith(b"\n"):
+        raise ConnectionResetError(0, "it hung up")
+    return answer

@@ -47,6 +47,12 @@ class UpstreamError(SteelyardError):
     http_status = 502
 
 
+class OutcomeUnknown(SteelyardError):
+    """Something was told to do what it may have done, not done, or will do yet: no answer came in time."""
+
+    http_status = 504
+
+
 class NoEligibleReplica(SteelyardError):
     """No replica may take this request now. `http_status` is what the gateway answers."""
 

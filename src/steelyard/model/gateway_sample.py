@@ -37,12 +37,14 @@ class ReplicaSample:
 class GatewaySample:
     """The whole gateway.
 
-    at_s: seconds since 1970. requests: ended, by class of status ("2xx", ..., "left": the client went away).
+    at_s: seconds since 1970, to be shown. monotonic_s: of a clock that nobody sets, for differences.
+    requests: ended, by class of status ("2xx", ..., "left": the client went away).
     ttft_counts: answers in each bucket of time to first token; ttft_bounds_s: upper bounds of all but the
     last bucket. ttft_sum_s: their seconds in all.
     """
 
     at_s: float
+    monotonic_s: float
     up_s: float
     pid: int
     generation: int

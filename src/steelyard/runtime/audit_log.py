@@ -18,6 +18,8 @@ from steelyard.model.errors import ConfigError
 
 BEGINNING = "0" * 64
 TAIL_BYTES = 65_536
+# Of each text, in characters: JSON makes at most six bytes of one, so a whole line lies well within the tail
+# that is read for its hash. A line that does not would stop the log, and with it every action.
 MAX_DETAIL = 2_000
 
 
@@ -57,7 +59,8 @@ class AuditLog:
                 file.seek(max(0, size - TAIL_BYTES))
                 lines = file.read().splitlines()
                 previous = _decoder.decode(lines[-1]).hash if lines else BEGINNING
-                line = AuditLine(round(time.time(), 3), who, what, detail[:MAX_DETAIL], previous)
+                who, what, detail = (text[:MAX_DETAIL] for text in (who, what, detail))
+                line = AuditLine(round(time.time(), 3), who, what, detail, previous)
                 line.hash = self.last_hash = line.digest()
                 file.write(msgspec.json.encode(line) + b"\n")
                 file.flush()

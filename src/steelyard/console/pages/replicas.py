@@ -20,7 +20,7 @@ async def context(watch: Watch, query: Query) -> Context:
     found = [each for each in replicas if (not state or each.state == state) and _matches(each, text)]
     found.sort(key=lambda each: (_WORST_FIRST.get(each.state, 9), each.replica_id))
     part = Part.of(found, query.number("from", 0), ROWS)
-    now_s = watch.sample.at_s if watch.sample is not None else watch.now_s()
+    now_s = watch.sample.monotonic_s if watch.sample is not None else 0.0
     rows = [
         as_values(each)
         | {

@@ -112,8 +112,12 @@
   }
   const onPoints = (more) => {
     points.names = more.names;
-    const last = points.rows.length ? points.rows[points.rows.length - 1][0] : 0;
-    points.rows.push(...more.points.filter((row) => row[0] > last));
+    // A new row takes the place of those at or after its time: a stream that begins again sends what is here
+    // already, and after a clock was set back the chart goes on from the new time.
+    for (const row of more.points) {
+      while (points.rows.length && points.rows[points.rows.length - 1][0] >= row[0]) points.rows.pop();
+      points.rows.push(row);
+    }
     points.rows.splice(0, points.rows.length - KEPT);
     charts.forEach((each) => each.draw());
   };

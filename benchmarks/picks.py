@@ -29,6 +29,8 @@ LOOK_AT_ALL = {
     "aibrix-prefix-cache",
     "inference-extension",
     "production-stack-prefix",
+    "production-stack-load-aware",
+    "vllm-smetric",
     "preble-e2",
 }
 PICKS = 2_000

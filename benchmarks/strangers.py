@@ -84,7 +84,9 @@ def front() -> Iterator[Front]:
         command = (sys.executable, "-m", "steelyard", "serve", str(configuration))
         started.append(start(PROXY_CORE, *command, cwd=folder))
         wait_for("steelyard", started[1], port)
-        worker = max(tree(started[1].pid)[1:], key=lambda each: each.create_time())
+        while not (workers := tree(started[1].pid)[1:]):
+            time.sleep(0.05)  # the port is bound before a worker is there
+        worker = max(workers, key=lambda each: each.create_time())
         yield Front(port, admin, worker, key)
 
 

@@ -45,7 +45,7 @@ def make_policy(name: str, rng: Rng) -> RoutingPolicy:
         return factory(rng)
     try:
         policy = factory(rng)
-    except Exception as error:  # noqa: BLE001 - as above
+    except Exception as error:  # noqa: BLE001 - what others wrote may raise anything
         raise ConfigError(f"the policy {name!r} cannot be made: {said(error)}") from None
     if not callable(getattr(policy, "pick", None)):
         raise ConfigError(f"the policy {name!r} has no method pick(request, eligible, fleet, now_s)")

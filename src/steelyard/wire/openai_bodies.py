@@ -5,10 +5,11 @@ from typing import Final
 import msgspec
 
 PROMPT_PARTS_AT: Final = 6
+NOTHING: Final = msgspec.Raw(b"")
 
 
-class Body(msgspec.Struct, gc=False):
-    """The fields that routing needs; everything may be absent.
+class Asked(msgspec.Struct, gc=False):
+    """The fields beside the prompt that routing needs; everything may be absent.
 
     Read as a tuple (`wire/openai.py`), so their order matters: from `PROMPT_PARTS_AT` on stand the parts of
     the prompt, in the order in which a chat template renders them, since what comes first can be shared.
@@ -20,15 +21,17 @@ class Body(msgspec.Struct, gc=False):
     max_output_tokens: int | None = None
     stream: bool | None = None
     user: str | None = None
-    system: msgspec.Raw = msgspec.Raw(b"")
-    instructions: msgspec.Raw = msgspec.Raw(b"")
-    tools: msgspec.Raw = msgspec.Raw(b"")
-    messages: msgspec.Raw = msgspec.Raw(b"")
-    prompt: msgspec.Raw = msgspec.Raw(b"")
-    input: msgspec.Raw = msgspec.Raw(b"")
 
 
-NOTHING: Final = msgspec.Raw(b"")
+class Body(Asked, gc=False):
+    """A body with the parts of its prompt as they came."""
+
+    system: msgspec.Raw = NOTHING
+    instructions: msgspec.Raw = NOTHING
+    tools: msgspec.Raw = NOTHING
+    messages: msgspec.Raw = NOTHING
+    prompt: msgspec.Raw = NOTHING
+    input: msgspec.Raw = NOTHING
 
 
 class Part(msgspec.Struct, gc=False):
@@ -62,15 +65,9 @@ class Message(msgspec.Struct, gc=False):
     output: msgspec.Raw = NOTHING
 
 
-class PromptBody(msgspec.Struct, gc=False):
-    """The fields of `Body`, with the prompt decoded to its text."""
+class PromptBody(Asked, gc=False):
+    """A body with the parts of its prompt decoded to their text."""
 
-    model: str = ""
-    max_completion_tokens: int | None = None
-    max_tokens: int | None = None
-    max_output_tokens: int | None = None
-    stream: bool | None = None
-    user: str | None = None
     system: str | list[Part] | None = None
     instructions: str | None = None
     tools: msgspec.Raw = NOTHING

@@ -5,13 +5,12 @@ A placement's entry point names a factory that takes `PlacementSettings`; the ot
 cannot be replaced.
 """
 
-import difflib
 import inspect
 from collections.abc import Callable
 from typing import Any
 
 from steelyard.config.entry_points import offered, said
-from steelyard.model.errors import ConfigError
+from steelyard.model.errors import ConfigError, nearest_or_known
 from steelyard.model.ordering_policy import OrderingPolicy
 from steelyard.model.placement_policy import PlacementPolicy
 from steelyard.model.rebalancing_policy import RebalancingPolicy
@@ -81,9 +80,7 @@ def _make(kind: str, name: str, *arguments: object) -> Any:
     factories = offered(GROUPS[kind])
     if name not in factories:
         known = [*ours, *sorted(factories)]
-        nearest = difflib.get_close_matches(name, known, n=1)
-        remedy = f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(known)}"
-        raise ConfigError(f"unknown {kind} policy {name!r}: {remedy}")
+        raise ConfigError(f"unknown {kind} policy {name!r}: {nearest_or_known(name, known)}")
     try:
         policy = factories[name](*arguments)
     except Exception as error:  # noqa: BLE001 - what others wrote may raise anything

@@ -3,7 +3,14 @@
 A message says what is wrong, with which value, and what to do about it.
 """
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Mapping, Sequence
+
+
+def nearest_or_known(name: str, known: Sequence[str]) -> str:
+    """What to say of a name that is none of those known: the nearest one, or all in their order."""
+    nearest = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(known)}"
 
 
 class SteelyardError(Exception):

@@ -2,11 +2,10 @@
 (`config.plugins`).
 """
 
-import difflib
 from collections.abc import Callable, Iterable
 
 from steelyard.model.chance import Rng
-from steelyard.model.errors import ConfigError
+from steelyard.model.errors import ConfigError, nearest_or_known
 from steelyard.model.routing_policy import RoutingPolicy
 from steelyard.policies.routing.aibrix_prefix_cache import AibrixPrefixCache
 from steelyard.policies.routing.dynamo_cost import DynamoCost, dynamo_cost_32
@@ -87,7 +86,4 @@ POLICY_SUMMARIES: dict[str, str] = {
 
 def unknown_policy(name: str, known: Iterable[str]) -> ConfigError:
     """The error for a name that no policy has."""
-    names = sorted(known)
-    nearest = difflib.get_close_matches(name, names, n=1)
-    remedy = f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(names)}"
-    return ConfigError(f"unknown policy {name!r}: {remedy}")
+    return ConfigError(f"unknown policy {name!r}: {nearest_or_known(name, sorted(known))}")

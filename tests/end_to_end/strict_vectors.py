@@ -201,6 +201,21 @@ _refused(
     tls_hello="\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03@@",
     nothing_but_nul="\0\0\0\0@@",
 )
+_refused(
+    400,
+    absolute_without_host_name="GET http:///one/x HTTP/1.1" + _H,
+    absolute_only_a_port="GET http://:80/one/x HTTP/1.1" + _H,
+    absolute_with_user="GET http://user\ue000h/one/x HTTP/1.1" + _H,
+    absolute_port_too_large="GET http://h:99999/one/x HTTP/1.1" + _H,
+    absolute_beside_a_bad_host="GET http://h/one/x HTTP/1.1@Host: a b@@",
+    absolute_without_host="GET http://h/one/x HTTP/1.1@@",
+    host_port_too_large="GET /one/x HTTP/1.1@Host: h:65536@@",
+    host_bad_escape="GET /one/x HTTP/1.1@Host: h%zz@@",
+    host_half_escape="GET /one/x HTTP/1.1@Host: h%2@@",
+)
+_refused(
+    501, method_of_no_standard="FROB /one/x HTTP/1.1" + _H, method_in_small_letters="get /one/x HTTP/1.1" + _H
+)
 _refused((400, 501), method_lower="get /one/x HTTP/1.1" + _H, method_unknown="FROB /one/x HTTP/1.1" + _H)
 _refused((400, 405, 501), connect="CONNECT h:80 HTTP/1.1" + _H, trace="TRACE /one/x HTTP/1.1" + _H)
 _refused(
@@ -239,10 +254,14 @@ _served(
     host_ipv6="GET /one/x HTTP/1.1@Host: [::1]:8080@@",
     empty_host="GET /one/x HTTP/1.1@Host: @@",
     absolute_target="GET http://h/one/x HTTP/1.1@Host: h@@",
+    absolute_target_in_capitals="GET HTTP://h/one/x HTTP/1.1@Host: h@@",
+    host_escape="GET /one/x HTTP/1.1@Host: h%2d1@@",
     query="GET /one/x?a=b&c=%20d HTTP/1.1@Host: h@@",
     percent_encoded="GET /one/%e9%2f HTTP/1.1@Host: h@@",
     length_zero=_POST + "Content-Length: 0@@",
     length_leading_zeros=_POST + "Content-Length: 0004@@{  }",
+    length_blanks_round_it=_POST + "Content-Length: \t 2 @@{}",
+    chunked_blank_behind=_POST + "Transfer-Encoding:\tchunked @@2@{}@0@@",
     post_without_body=_POST + "@",
     length=_POST + "Content-Length: 2@@{}",
     chunked=_CHUNKED + "2@{}@0@@",
@@ -263,3 +282,17 @@ _served(
     expects_continue=_POST + "Expect: 100-continue@Content-Length: 2@@{}",
     hundred_fields=_GET + "X: y@" * 100 + "@",
 )
+
+# --- what can no longer become a request, and is told so before it has an end -------------------
+HOPELESS: dict[str, str] = {
+    "bare CR for every line end": "GET /one/x HTTP/1.1\rHost: h\r\r",
+    "control byte": _GET + "X: \x01",
+    "CR LF CR and no LF": _GET + "\rX",
+    "request line of HTTP/0.9": "GET /one/x@",
+    "request line of four words": "GET /one/x y HTTP/1.1@Host: h@",
+    "version of another protocol": "GET /one/x HTTP/3.0@Host: h@",
+    "greeting of SSH": "SSH-2.0-OpenSSH_9.0@",
+    "greeting of SMTP": "EHLO h@",
+    "Redis": "*1@$4@PING@",
+    "TLS": "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.end_to_end.fault_fleet import FaultFleet, pool
-from tests.end_to_end.strict_vectors import REFUSED, SERVED
+from tests.end_to_end.strict_vectors import HOPELESS, REFUSED, SERVED
 from tests.harness.chaos_engine import GOOD_BODY, JSON_HEAD, Received, chaos_engines, good, says
 from tests.harness.processes import configured_gateway
 from tests.harness.raw_client import Answer, ask, connected, post, read_answer
@@ -58,6 +58,32 @@ def test_what_two_readers_could_read_differently_is_refused(
     assert answers[0].whole
     assert answers[0].value("connection") == "close"
     assert fleet.one.requests == []
+
+
+@pytest.mark.parametrize("text", HOPELESS.values(), ids=HOPELESS)
+def test_what_can_no_longer_become_a_request_is_not_waited_for(fleet: FaultFleet, text: str) -> None:
+    answers, closed = exchange(fleet, wire(text))
+    assert closed
+    assert [each.status for each in answers] in ([400], [501], [505])  # 408 would be the end of a wait
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "POST /one/x HTTP/1.1@Host: h@Content-Length: 8000000@@",
+        "POST /one/x HTTP/1.1@Host: h@Transfer-Encoding: chunked@@x@",
+        "GET /one/x HTTP/1.1@Host: h@X: ",
+    ],
+)
+def test_a_client_in_mid_upload_can_send_on_and_read_why_it_was_refused(fleet: FaultFleet, head: str) -> None:
+    with connected(fleet.url) as stream:
+        stream.sendall(wire(head))
+        for _ in range(80):
+            stream.sendall(b"x" * 100_000)  # a reset would end this
+        answer = read_answer(stream)
+        assert answer.status in (400, 413, 431, 414)
+        assert answer.whole
+        assert stream.recv(1) == b""
 
 
 @pytest.mark.parametrize("text", SERVED.values(), ids=SERVED)
@@ -217,6 +243,10 @@ def test_what_a_stranger_says_of_where_it_came_from_is_not_believed(fleet: Fault
         "X-Forwarded-Host: evil",
         "X-Real-IP: 10.0.0.1",
         "Forwarded: for=10.0.0.1",
+        "X-Forwarded-Port: 1001",
+        "X-Forwarded-Prefix: /evil",
+        "X_Forwarded_For: 10.0.0.1",
+        "X-Forwarded_Host: evil",
     )
     assert ask(fleet.url, post("/one/x", b"{}", *lies)).status == 200
     (request,) = fleet.one.requests
@@ -224,6 +254,18 @@ def test_what_a_stranger_says_of_where_it_came_from_is_not_believed(fleet: Fault
     assert request.values("forwarded") == ["for=127.0.0.1;proto=http"]
     assert b"10.0.0.1" not in request.head
     assert b"evil" not in request.head
+    assert request.values("x-forwarded-port") == []
+
+
+def test_no_field_goes_on_that_another_reader_could_take_for_framing(fleet: FaultFleet) -> None:
+    fleet.calm()
+    lookalikes = ("Content_Length: 7", "Transfer_Encoding: chunked", "content-Length_: 3", "My_Field: stays")
+    assert ask(fleet.url, post("/one/x", b"{}", *lookalikes)).status == 200
+    (request,) = fleet.one.requests
+    assert request.body == b"{}"
+    assert b"Content_Length" not in request.head
+    assert b"Transfer_Encoding" not in request.head
+    assert request.values("my_field") == ["stays"]
 
 
 def test_a_proxy_that_the_operator_named_is_believed(tmp_path: Path) -> None:
@@ -233,11 +275,17 @@ def test_a_proxy_that_the_operator_named_is_believed(tmp_path: Path) -> None:
             tmp_path, 'workers = 1\ntrusted_proxies = ["127.0.0.0/8"]\n' + pool("one", engine.url)
         ) as front,
     ):
-        said = ("X-Forwarded-For: 10.0.0.1", "X-Forwarded-Proto: https", "Forwarded: for=10.0.0.1")
+        said = (
+            "X-Forwarded-For: 10.0.0.1",
+            "X-Forwarded-Proto: https",
+            "Forwarded: for=10.0.0.1",
+            "X-Forwarded-Port: 444",
+        )
         assert ask(front.addresses["gateway"], post("/one/x", b"{}", *said)).status == 200
         (request,) = engine.requests
         assert request.values("x-forwarded-for") == ["10.0.0.1, 127.0.0.1"]
         assert request.values("x-forwarded-proto") == ["https"]
+        assert request.values("x-forwarded-port") == ["444"]
         assert request.values("forwarded") == ["for=10.0.0.1, for=127.0.0.1;proto=http"]
 
 

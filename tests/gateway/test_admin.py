@@ -16,6 +16,12 @@ from steelyard.runtime.listeners import listen
 
 def answered(request: str, options: AdminOptions | None = None) -> tuple[int, list[str]]:
     """(status, who was let in) for one request; PORT stands for the port."""
+    said, let_in = said_to(request, options)
+    return int(said.split()[1]), let_in
+
+
+def said_to(request: str, options: AdminOptions | None = None) -> tuple[bytes, list[str]]:
+    """(the whole answer, who was let in)."""
     let_in: list[str] = []
 
     async def handle(asked: AdminRequest) -> bytes:
@@ -35,7 +41,16 @@ def answered(request: str, options: AdminOptions | None = None) -> tuple[int, li
         server.close()
         return said
 
-    return int(asyncio.run(ask()).split()[1]), let_in
+    return asyncio.run(ask()), let_in
+
+
+@pytest.mark.parametrize(
+    "request_line", ["HEAD /healthz HTTP/1.1\nHost: evil.test\n", "HEAD /a b HTTP/1.1\n"]
+)
+def test_an_error_has_no_body_where_none_was_asked_for(request_line: str) -> None:
+    said, _ = said_to(request_line)
+    assert said.split()[1] in (b"403", b"400")
+    assert said.endswith(b"\r\n\r\n")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:PORT", "localhost:PORT", "127.0.0.1", "[::1]:PORT", "LOCALHOST"])

@@ -47,6 +47,13 @@ class FakeTransport:
     def resume_reading(self) -> None:
         self._paused = False
 
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        """A half-close is as good as a close here: nothing more is served."""
+        self.closed = True
+
     def get_write_buffer_size(self) -> int:
         return 0
 

@@ -36,7 +36,7 @@ def test_only_the_length_may_differ() -> None:
     assert len(parsed) == 2
 
 
-@pytest.mark.parametrize("digits", [b"", b"+5", b"0x5", b"5 ", b"-1", b"1" * 16, b"5, 5", b"\xb2"])
+@pytest.mark.parametrize("digits", [b"", b"+5", b"0x5", b"5 5", b"-1", b"1" * 16, b"5, 5", b"\xb2"])
 def test_a_known_head_does_not_excuse_a_bad_length(digits: bytes) -> None:
     memo, _ = counted()
     read(memo, START + b"Content-Length: 5\r\n\r\n")
@@ -118,13 +118,23 @@ def test_a_connection_reads_its_next_head_as_a_parse_would(
         assert reader.body_at == len(data)
 
 
-@pytest.mark.parametrize("digits", [b"", b"+5", b"5 ", b"5\t", b"1" * 16, b"5\r\nContent-Length: 6"])
+@pytest.mark.parametrize("digits", [b"", b"+5", b"5 5", b"5,", b"1" * 16, b"5\r\nContent-Length: 6"])
 def test_a_connections_known_head_does_not_excuse_a_bad_length(digits: bytes) -> None:
     memo, _ = counted()
     reader = HeadReader(memo, 10_000)
     assert reader.read(START + b"Content-Length: 5\r\n\r\n") is not None
     with pytest.raises(BadRequest):
         reader.read(START + b"Content-Length: " + digits + b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("digits", [b"7 ", b"7\t", b"\t7", b" 7"])
+def test_blanks_round_a_length_are_no_part_of_it(digits: bytes) -> None:
+    memo, _ = counted()
+    reader = HeadReader(memo, 10_000)
+    for written, length in ((b"5", 5), (digits, 7), (b"6", 6)):
+        head = START + b"Content-Length: " + written + b"\r\n\r\n"
+        assert reader.read(head) is not None
+        assert (reader.length, reader.body_at) == (length, len(head))
 
 
 def test_a_head_that_has_no_end_yet_or_too_late_is_not_read() -> None:

@@ -102,7 +102,7 @@ class AdminServer:
             writer.write(answer)
         except BadRequest as error:
             keep = False
-            writer.write(answers.error(error, close=True))
+            writer.write(answers.error(error, close=True, head_only=data.startswith(b"HEAD ")))
         await writer.drain()
         return keep
 

@@ -14,12 +14,14 @@ from steelyard.gateway.request_plan import RequestPlan
 from steelyard.model.errors import BadRequest
 from steelyard.wire.chunked import ChunkedReader, MalformedChunk
 from steelyard.wire.head_memo import HeadReader
+from steelyard.wire.http1_head import check_unfinished
 
 if TYPE_CHECKING:
     from steelyard.gateway.context import WorkerContext
 
 MAX_PIPELINED_BYTES: Final = 65_536
 CLOSING_TIMEOUT_S: Final = 30.0  # without a byte taken
+LINGER_S: Final = 3.0  # how long what a refused client still sends is read, so that it reads the refusal
 HALF_CLOSE_PROBE_AFTER_S: Final = 0.4
 FORGET_HEAD_AFTER_S: Final = 2.0
 
@@ -40,9 +42,11 @@ class ClientConnection:
         "_forwarding",
         "_half_closed_s",
         "_head_begun",
+        "_head_seen",
         "_heads",
         "_idle_timeout_s",
         "_limits",
+        "_lingering",
         "_max_body_bytes",
         "_plan",
         "_quiet_since_s",
@@ -64,6 +68,7 @@ class ClientConnection:
         self._idle_timeout_s = limits.client_idle_timeout_s
         self._heads = HeadReader(context.plans, self._limits.max_head_bytes)
         self._buffer = b""
+        self._head_seen = 0  # bytes of the buffer that were looked at
         self._plan: RequestPlan | None = None
         self._body: list[bytes] = []
         self._body_bytes = 0
@@ -73,7 +78,7 @@ class ClientConnection:
         self._chunks: ChunkedReader | None = None
         self._reading_paused = False
         self._half_closed_s = 0.0
-        self._serving = self.writing_paused = False
+        self._serving = self.writing_paused = self._lingering = False
         self._closing_s = 0.0
         self._unsent_bytes = 0
         self._deadline_s = self._quiet_since_s = 0.0
@@ -109,6 +114,8 @@ class ClientConnection:
         """Take bytes: of a head, of a body, or of a pipelined request that must wait."""
         if self._plan is not None:
             self._take_body(data)
+        elif self._lingering:
+            return
         elif self.exchange is None and not self.writing_paused:
             self._serve(self._buffer + data if self._buffer else data)
         else:
@@ -142,7 +149,7 @@ class ClientConnection:
         self.writing_paused = False
         if self.exchange is not None:
             self.exchange.client_writing(paused=False)
-        elif not self.transport.is_closing():
+        elif not self.transport.is_closing() and not self._lingering:
             self._go_on()
 
     # --- reading requests ----------------------------------------------------------------------
@@ -157,11 +164,13 @@ class ClientConnection:
             while data:
                 if data[0] == 0x0D:
                     data = _without_empty_lines(data)
+                    self._head_seen = 0
                 plan = self._heads.read(data)
                 if plan is None:
                     self._buffer = data
                     self._check_unfinished_head(data)
                     return
+                self._head_seen = 0
                 length, body_at = self._heads.length, self._heads.body_at
                 stop = body_at + length if length > 0 else body_at
                 if plan.chunked or stop > len(data):
@@ -171,7 +180,7 @@ class ClientConnection:
                     self._buffer = data[stop:]
                     self._start(plan, data[body_at:stop])
                 busy = self.exchange is not None or self._plan is not None or self.writing_paused
-                if busy or self.transport.is_closing():
+                if busy or self._lingering or self.transport.is_closing():
                     return
                 data = self._buffer
         except BadRequest as error:
@@ -187,8 +196,8 @@ class ClientConnection:
             self._head_begun = True
             self._deadline_s = monotonic() + self._limits.client_head_timeout_s
         most = self._limits.max_head_bytes
-        if data.count(b"\n", 0, most + 4) != data.count(b"\r\n", 0, most + 4):
-            raise BadRequest("malformed request: a line ends in a bare LF")
+        check_unfinished(data[: most + 4], min(self._head_seen, most + 3))
+        self._head_seen = len(data)
         if len(data) - 3 > most:  # its empty line could still begin in the last three bytes
             status = 414 if b"\r\n" not in data[:most] else 431
             raise BadRequest(f"the request head is over {most} bytes", http_status=status)
@@ -294,7 +303,23 @@ class ClientConnection:
         self._context.meters.client_error(error.http_status)
         extra = refusals.CHALLENGE if error.http_status == 401 else b""
         self.transport.write(answers.error(error, close=True, extra=extra))
-        self.transport.close()
+        if error.http_status == 408:
+            self.transport.close()  # it sends nothing
+        else:
+            self._linger()
+
+    def _linger(self) -> None:
+        """Close so that the client can read what was written, whatever it still sends (RFC 9112 section 9.6).
+
+        A socket that is closed with bytes unread sends a reset, which overtakes the answer.
+        """
+        self._lingering = True
+        self._deadline_s = monotonic() + LINGER_S
+        if self._reading_paused:
+            self._reading_paused = False
+            self.transport.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
 
     # --- called by the sweeper -----------------------------------------------------------------
 
@@ -318,7 +343,10 @@ class ClientConnection:
             self._heads.forget()  # its last head may be long, and idle connections are many
         if not self._deadline_s or now_s < self._deadline_s:
             return
-        if self._plan is not None or self._buffer:
+        if self._lingering:
+            self._lingering = False
+            self.transport.close()
+        elif self._plan is not None or self._buffer:
             what = "body" if self._plan is not None else "head"
             self.refuse(BadRequest(f"the request {what} did not arrive in time", http_status=408))
         else:

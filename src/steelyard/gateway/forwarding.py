@@ -7,8 +7,11 @@ here, unless such a proxy says which one came to it.
 
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address, ip_network
+from typing import Final
 
-from steelyard.wire.http1_head import HOST
+from steelyard.wire.http1_head import is_host
+
+_WRITTEN: Final = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
 
 
 class TrustedProxies:
@@ -40,7 +43,13 @@ def lines(peer: str, scheme: bytes) -> bytes:
 def lines_behind(peer: str, scheme: bytes, own: Mapping[bytes, bytes]) -> bytes:
     """The same for a proxy that is believed. own: the fields of its request that end here."""
     given = own.get(b"x-forwarded-proto", b"").strip().lower()
-    return b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nForwarded: %b\r\n" % (
+    others = [
+        b"%b: %b\r\n" % (name.title(), value)
+        for name, value in own.items()
+        if name.startswith(b"x-forwarded-") and name not in _WRITTEN
+    ]
+    return b"%bX-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nForwarded: %b\r\n" % (
+        b"".join(others),
         _behind(own.get(b"x-forwarded-for", b""), peer.encode()),
         given if given in (b"http", b"https") else scheme,
         _behind(own.get(b"forwarded", b""), _element(peer, scheme)),
@@ -50,7 +59,7 @@ def lines_behind(peer: str, scheme: bytes, own: Mapping[bytes, bytes]) -> bytes:
 def with_host(request: bytes, own: Mapping[bytes, bytes]) -> bytes:
     """A request's head as it is written on, with the X-Forwarded-Host that a believed proxy gave."""
     given = own.get(b"x-forwarded-host", b"")
-    if not given or not HOST.fullmatch(given):
+    if not given or not is_host(given):
         return request
     line = b"\r\nX-Forwarded-Host: %b\r\n"
     return request.replace(line % own.get(b"host", b""), line % given, 1)

@@ -22,7 +22,12 @@ MAX_LENGTH_DIGITS = 15
 _ALLOWED = bytes([9, 10, 13, *range(0x20, 0x7F), *range(0x80, 0x100)])
 
 # A name, an address, or an IPv6 address in brackets, and perhaps a port (RFC 3986 section 3.2).
-HOST = re.compile(rb"(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._~!$&'()*+;=%-]*)(?::[0-9]{0,5})?")
+_HOST = re.compile(
+    rb"(?:\[[0-9a-fA-F:.]+\]|(?:[A-Za-z0-9._~!$&'()*+;=-]|%[0-9a-fA-F]{2})*)(?::([0-9]{0,5}))?"
+)
+MAX_PORT = 65_535
+_SCHEME = re.compile(rb"https?://", re.IGNORECASE)
+_TOKEN = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 # How long a client waits, in milliseconds: ours, and the one that Envoy sends.
 TIMEOUT_FIELDS = (b"x-request-timeout-ms", b"x-envoy-expected-rq-timeout-ms")
@@ -43,13 +48,11 @@ _OWN = frozenset(
         b"upgrade",
         b"expect",
         b"x-request-id",
-        b"x-forwarded-for",
-        b"x-forwarded-proto",
-        b"x-forwarded-host",
         b"forwarded",
         b"x-real-ip",
     )
 )
+_FORWARDED = b"x-forwarded-"  # For, Proto, Host, Port, Prefix ...: only a believed proxy's are told further
 
 
 @dataclass(slots=True)
@@ -100,6 +103,12 @@ class ResponseHead(Head):
     retry_after: bytes = b""
 
 
+def is_host(value: bytes) -> bool:
+    """Whether a field may say that this is the host, with or without a port."""
+    found = _HOST.fullmatch(value)
+    return found is not None and int(found[1] or 0) <= MAX_PORT
+
+
 class _Fields:
     """Collects what llhttp calls back."""
 
@@ -135,9 +144,13 @@ def _collect(head: Head, fields: list[tuple[bytes, bytes]]) -> None:
     lines, own = head.lines, head.own
     for name, value in fields:
         lower = name.lower()
-        if lower not in _OWN:
-            lines.append(b"%b: %b\r\n" % (name, value))
-        elif lower not in own:
+        if lower not in _OWN and not lower.startswith(_FORWARDED):
+            # CGI and WSGI take an underscore for a dash: what looks like ours then goes no further.
+            if b"_" not in lower or not _looks_own(lower.replace(b"_", b"-")):
+                lines.append(b"%b: %b\r\n" % (name, value))
+            continue
+        value = value.strip(b" \t")  # llhttp leaves the blanks behind a value
+        if lower not in own:
             own[lower] = value
         elif lower in (b"host", b"content-length", b"transfer-encoding"):
             raise MalformedHead(f"{lower.decode()} is given twice")
@@ -157,6 +170,10 @@ def _collect(head: Head, fields: list[tuple[bytes, bytes]]) -> None:
         _obey_connection(head, connection.lower())
     elif head.minor_version == 0:
         head.keep_alive = False
+
+
+def _looks_own(name: bytes) -> bool:
+    return name in _OWN or name.startswith(_FORWARDED)
 
 
 def _obey_connection(head: Head, connection: bytes) -> None:
@@ -193,6 +210,9 @@ def parse_request_head(data: bytes, max_fields: int = 128) -> RequestHead:
         _collect(head, collected.fields)
         _check_request(head)
         head.timeout_s = _timeout_s(collected.fields)
+    except httptools.HttpParserInvalidMethodError as error:
+        a_method = _TOKEN.fullmatch(data.partition(b" ")[0])
+        raise BadRequest(f"malformed request: {error}", http_status=501 if a_method else 400) from None
     except (MalformedHead, httptools.HttpParserError) as error:
         raise BadRequest(f"malformed request: {error}") from None
     return head
@@ -205,13 +225,13 @@ def _check_request(head: RequestHead) -> None:
         raise MalformedHead("the target holds a fragment")
     if head.method in (b"CONNECT", b"TRACE"):
         raise BadRequest(f"{head.method.decode()} is not served", http_status=501)
+    host = head.own.get(b"host")
+    if host and not is_host(host):
+        raise MalformedHead("Host is not a host and a port")
     if not head.target.startswith(b"/") and not (head.method == b"OPTIONS" and head.target == b"*"):
-        if not head.target.startswith((b"http://", b"https://")):
+        if not _SCHEME.match(head.target):
             raise MalformedHead("the target is neither a path nor an absolute http address")
         _take_authority(head)
-    host = head.own.get(b"host")
-    if host and not HOST.fullmatch(host):
-        raise MalformedHead("Host is not a host and a port")
     if head.minor_version == 1:
         if host is None:
             raise MalformedHead("Host is missing")
@@ -230,9 +250,32 @@ def _take_authority(head: RequestHead) -> None:
     rest = head.target.partition(b"//")[2]
     ends = [at for at in (rest.find(b"/"), rest.find(b"?")) if at >= 0]
     end = min(ends, default=len(rest))
+    authority = rest[:end]
+    if not is_host(authority) or authority[:1] in (b"", b":"):
+        raise MalformedHead("the target's authority is not a host and a port")
     if b"host" in head.own:
-        head.own[b"host"] = rest[:end]
-    head.target = rest[end:] if rest[end : end + 1] == b"/" else b"/" + rest[end:]
+        head.own[b"host"] = authority
+    if end == len(rest) and head.method == b"OPTIONS":
+        head.target = b"*"  # section 3.2.4: of the server as a whole
+    else:
+        head.target = rest[end:] if rest[end : end + 1] == b"/" else b"/" + rest[end:]
+
+
+def check_unfinished(data: bytes, seen: int) -> None:
+    """Refuse what can no longer become a head, before it has an end. seen: bytes that were looked at before.
+
+    Looks at the new bytes only, and at the request line once it is whole: who speaks another protocol is told
+    at once. Raises BadRequest as `parse_request_head`.
+    """
+    start = seen - 1 if seen and data[seen - 1] == 0x0D else seen
+    new = data[start:]
+    line_ends = new.count(b"\r\n")
+    if new.translate(None, _ALLOWED):
+        raise BadRequest("malformed request: a control byte stands in the head")
+    if new.count(b"\n") != line_ends or new.count(b"\r") - new.endswith(b"\r") != line_ends:
+        raise BadRequest("malformed request: a CR or LF stands alone in the head")
+    if line_ends and (end := data.find(b"\r\n")) >= start:
+        parse_request_head(data[:end] + b"\r\nHost: h\r\n\r\n")
 
 
 def parse_response_head(data: bytes, max_fields: int = 256) -> ResponseHead:

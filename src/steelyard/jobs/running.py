@@ -99,8 +99,8 @@ def _check_executor(options: ServiceOptions, journal: Journal) -> None:
     held = sum(len(journal.load().by_state[state]) for state in HOLDS_A_PLACE)
     if held:
         raise ConfigError(
-            f"tasks held in {journal.path}: {held}; they are with the {before} executor: start once more with "
-            f"--executor {before} and pause or cancel their jobs, or use another --state folder"
+            f"tasks held in {journal.path}: {held}; they are with the {before} executor: start once more "
+            f"with --executor {before} and pause or cancel their jobs, or use another --state folder"
         )
 
 

@@ -1,6 +1,7 @@
 """What a client sees when an answer breaks after its head: rows 10 to 15 of the table."""
 
 import json
+import threading
 import time
 
 import pytest
@@ -15,6 +16,7 @@ from tests.harness.chaos_engine import (
     says,
     says_and_hangs,
     says_and_resets,
+    says_and_tells,
     stream_of,
 )
 from tests.harness.raw_client import ask, connected, post, read_answer, stream_post
@@ -104,12 +106,15 @@ def test_a_hang_between_tokens_ends_at_its_limit(fleet: FaultFleet) -> None:
 def test_bytes_after_an_answer_never_reach_anybody(fleet: FaultFleet, extra: bytes) -> None:
     whole = b"%bContent-Length: %d\r\n\r\n%b" % (JSON_HEAD, len(GOOD_BODY), GOOD_BODY)
     for pieces in ((whole + extra,), (whole, extra)):
-        fleet.one.behaviour = says(*pieces, stays=True)
+        said = threading.Event()
+        fleet.one.behaviour = says_and_tells(said, *pieces)
         with connected(fleet.url) as stream:
             for _ in range(4):
+                said.clear()
                 stream.sendall(post("/one" + CHAT))
                 answer = read_answer(stream)
                 assert (answer.status, answer.body, answer.rest) == (200, GOOD_BODY, b"")
+                assert said.wait(30)  # what comes before the next request belongs to nobody
 
 
 def test_a_body_where_none_may_be_is_not_passed_on(fleet: FaultFleet) -> None:

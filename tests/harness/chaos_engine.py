@@ -212,6 +212,18 @@ def says_and_resets(*pieces: bytes) -> Behaviour:
     return behave
 
 
+def says_and_tells(said: threading.Event, *pieces: bytes) -> Behaviour:
+    """Send these bytes, piece by piece, tell that all have been sent, and stay."""
+
+    def behave(client: socket.socket, request: Received) -> bool:
+        for piece in pieces:
+            client.sendall(piece)
+        said.set()
+        return True
+
+    return behave
+
+
 def says_and_hangs(*pieces: bytes) -> Behaviour:
     """Send these bytes, then nothing until the other side closes."""
 

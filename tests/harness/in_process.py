@@ -1,6 +1,7 @@
 """A worker's connections without sockets: bytes go in by hand, and what would be sent is looked at."""
 
 import asyncio
+import socket
 from typing import Any, cast
 
 import uvloop
@@ -15,9 +16,10 @@ from steelyard.runtime.page import SharedPage
 
 
 class FakeTransport:
-    """What a connection writes to."""
+    """What a connection writes to. socket: what it would be on, for those who look at what waits there."""
 
-    def __init__(self) -> None:
+    def __init__(self, on: socket.socket | None = None) -> None:
+        self.socket = on
         self.written = b""
         self.closed = False
         self._paused = False
@@ -27,7 +29,7 @@ class FakeTransport:
         return not self._paused
 
     def get_extra_info(self, name: str) -> object:
-        return ("127.0.0.1", 1) if name == "peername" else None
+        return {"peername": ("127.0.0.1", 1), "socket": self.socket}.get(name)
 
     def write(self, data: bytes) -> None:
         self.written += data
@@ -77,6 +79,7 @@ class Bench:
         start = WorkerStart(
             configuration=self.configuration, limit_descriptor=-1, limit_rows=0, limit_row=0, limit_slots={}
         )
+        self.quiet, self._far = socket.socketpair()
         self.loop = uvloop.new_event_loop()
         self.context, _ = worker.build_context(start, page, 0, self.loop)
 
@@ -89,6 +92,8 @@ class Bench:
             task.cancel()
         self.loop.run_until_complete(asyncio.wait(unfinished) if unfinished else asyncio.sleep(0))
         self.loop.close()
+        self.quiet.close()
+        self._far.close()
 
     def client(self) -> tuple[ClientConnection, FakeTransport]:
         """A client that has just connected."""
@@ -96,9 +101,10 @@ class Bench:
         client.connection_made(cast(asyncio.BaseTransport, transport))
         return client, transport
 
-    def idle(self, slot: int) -> tuple[UpstreamConnection, FakeTransport]:
-        """An idle connection to an engine."""
-        connection, transport = UpstreamConnection(self.context.upstreams[slot]), FakeTransport()
+    def idle(self, slot: int, on: socket.socket | None = None) -> tuple[UpstreamConnection, FakeTransport]:
+        """An idle connection to an engine. on: its socket, one on which nothing waits when left out."""
+        connection = UpstreamConnection(self.context.upstreams[slot])
+        transport = FakeTransport(on or self.quiet)
         connection.connection_made(cast(asyncio.BaseTransport, transport))
         self.context.upstreams[slot].give_back(connection)
         return connection, transport

@@ -1,38 +1,34 @@
 """`steelyard up`: run the jobs service."""
 
-import os
 import subprocess
 import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from random import Random
 
 import click
+from click.core import ParameterSource
 
 from steelyard.cli.jobs_argument import with_state
 from steelyard.cli.up_console import start_console
-from steelyard.cluster.node_load import LoadRules
-from steelyard.config.job_plugins import make_ordering, make_placement, make_rebalancing
 from steelyard.jobs.client import JobsClient, NoService, state_folder
-from steelyard.jobs.declared_nodes import checked, parse_node, read_nodes, this_machine
+from steelyard.jobs.declared_nodes import checked, parse_node, read_nodes
 from steelyard.jobs.declared_quotas import read_quotas
 from steelyard.jobs.declared_service import read_settings
 from steelyard.jobs.executors.local_node import LocalNode
-from steelyard.jobs.executors.ray import RayExecutor
-from steelyard.jobs.executors.slurm import SlurmExecutor
-from steelyard.jobs.running import MakeExecutor, local_executor, run_service
+from steelyard.jobs.running import WAITING, run_service
+from steelyard.jobs.service_options import DEFAULT_PLACEMENT, ServiceOptions, Told
 from steelyard.model.errors import ConfigError
 from steelyard.policies.ordering.registry import DEFAULT_ORDERING
 from steelyard.policies.rebalancing.registry import DEFAULT_REBALANCING
-from steelyard.policies.settings import PlacementSettings
-from steelyard.scheduling.options import BACKFILLS, PlanOptions
+from steelyard.scheduling.options import BACKFILLS
 
-DEFAULT_PLACEMENT = "min-load"  # live load, as the seed has it; for GPU clusters see `--placement`
 DETACHED_WAIT_S = 15.0
+IN_FILES = ("nodes", "quotas", "retention")
 
 
 @click.command()
+@click.pass_context
 @with_state
 @click.option(
     "--config",
@@ -63,6 +59,7 @@ DETACHED_WAIT_S = 15.0
 @click.option("--console", metavar="HOST:PORT", help="Web pages of jobs and nodes, on loopback.")
 @click.option("--detach", is_flag=True, help="Run in the background.")
 def up(
+    context: click.Context,
     state: Path | None,
     settings: Path | None,
     nodes: Path | None,
@@ -82,56 +79,45 @@ def up(
 ) -> None:
     """Run the jobs service: by default one node, this machine, with processes of its own.
 
-    SIGTERM or Ctrl-C ends the service and leaves tasks running: the next `up` goes on with them.
+    SIGTERM or Ctrl-C ends the service and leaves tasks running: the next `up` goes on with them. A standby
+    takes every option that it is not given from the service before it.
     """
     folder = state_folder(state)
     if detach:
-        _detach(folder)
+        _detach(folder, standby)
         return
     declared = read_settings(settings, folder)
-    options = PlanOptions(
-        ordering=make_ordering(ordering),
-        placement=make_placement(placement, PlacementSettings(rng=Random(0))),
+    options = ServiceOptions(
+        executor=executor,
+        address=address,
+        nodes=_local_nodes(nodes, named) or declared.nodes,
+        placement=placement,
+        ordering=ordering,
         backfill=backfill,
-        rebalancing=make_rebalancing(rebalancing),
+        rebalancing=rebalancing,
+        smoothing_s=smoothing,
+        headroom=headroom,
         quotas=read_quotas(quotas) if quotas is not None else declared.quotas,
+        retention=declared.retention,
     )
-    make_executor = _executor(executor, nodes, named, address, declared.nodes)
-    load = LoadRules(time_constant_s=smoothing)
+    told = Told(options, _said(context, options))
     if console is not None:
         folder.mkdir(parents=True, exist_ok=True)
         start_console(console, folder)
-    sys.exit(
-        run_service(
-            folder,
-            make_executor,
-            options,
-            load=load,
-            headroom=headroom,
-            standby=standby,
-            retention=declared.retention,
-        )
-    )
+    sys.exit(run_service(folder, told, standby=standby))
 
 
-def _executor(
-    name: str, nodes: Path | None, named: tuple[str, ...], address: str, declared: list[LocalNode]
-) -> MakeExecutor:
-    if name == "local":
-        return local_executor(_local_nodes(nodes, named) or declared or this_machine())
-    if nodes or named or declared:
-        raise ConfigError(
-            f"--nodes, --node and [[nodes]] are for the local executor: {name} knows its own nodes"
-        )
-    if name == "ray":
-        if not address:
-            raise ConfigError("--executor ray needs --address HOST:PORT, of the head of the Ray cluster")
-        # Ray may live in another environment than this one: steelyard must be installed there too.
-        python = os.environ.get("STEELYARD_RAY_PYTHON", sys.executable)
-        return lambda folder, term: RayExecutor(
-            address, term, python=python, log_path=str(folder / "ray.log")
-        )
-    return lambda folder, term: SlurmExecutor(folder / "slurm", term)
+def _said(context: click.Context, options: ServiceOptions) -> frozenset[str]:
+    """The options that somebody said, on the command line or in a file; the others are defaults."""
+    plain = {"smoothing": "smoothing_s"}
+    said = {
+        plain.get(name, name)
+        for name in context.params
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT
+    }
+    default = ServiceOptions()
+    said |= {name for name in IN_FILES if getattr(options, name) != getattr(default, name)}
+    return frozenset(said & set(ServiceOptions.__struct_fields__))
 
 
 def _local_nodes(path: Path | None, named: tuple[str, ...]) -> list[LocalNode]:
@@ -140,11 +126,13 @@ def _local_nodes(path: Path | None, named: tuple[str, ...]) -> list[LocalNode]:
     return checked(nodes) if nodes else []
 
 
-def _detach(folder: Path) -> None:
-    """Start the same command in the background, and wait until it answers."""
+def _detach(folder: Path, standby: bool) -> None:
+    """Start the same command in the background, and wait until it answers, or stands by."""
     folder.mkdir(parents=True, exist_ok=True)
     arguments = [each for each in sys.argv[1:] if each != "--detach"]
-    with (folder / "service.log").open("ab") as log:
+    log_path = folder / "service.log"
+    with log_path.open("ab") as log:
+        begin = log.tell()
         child = subprocess.Popen(
             [sys.executable, "-m", "steelyard", *arguments],
             stdin=subprocess.DEVNULL,
@@ -156,7 +144,10 @@ def _detach(folder: Path) -> None:
     while time.monotonic() < deadline_s and child.poll() is None:
         with suppress(NoService):
             if JobsClient(folder).ask("status")["process"] == child.pid:
-                print(f"jobs service {child.pid} runs; its log is {folder / 'service.log'}")
+                print(f"jobs service {child.pid} runs; its log is {log_path}")
                 return
+        if standby and WAITING.encode() in log_path.read_bytes()[begin:]:
+            print(f"jobs service {child.pid} stands by; its log is {log_path}")
+            return
         time.sleep(0.05)
-    raise ConfigError(f"the service did not start: see {folder / 'service.log'}")
+    raise ConfigError(f"the service did not start: see {log_path}")

@@ -5,12 +5,14 @@ The idle connection used last is taken first, so that a quiet pool shrinks; one 
 sent into a closing connection is lost. A connection goes back only after an answer that ended
 cleanly on its last byte: bytes after an answer never reach another client.
 
-Bytes that cannot be an answer, on a kept connection, are the engine's fault, unless they come so soon after
-the request (`LEFT_OVER_S`) that they were probably on their way before it: what the answer before left behind
-is nobody's answer, and the request is sent again on a fresh connection, where the same would be a fault.
+A kept connection on which anything waits (bytes that nobody asked for, or its end) is not used: the kernel is
+asked at each use, since the loop may not have come to it yet. Bytes that cannot be an answer may still arrive
+just after a request. What the answer before left behind is nobody's, and cannot be told from a fault of the
+engine's: the request is sent once more on a fresh connection, where the same would be a fault.
 """
 
 import asyncio
+import select
 from time import monotonic
 from typing import Final, Protocol, cast
 from urllib.parse import urlsplit
@@ -27,7 +29,6 @@ MAX_HEAD_BYTES: Final = 65_536
 MAX_JOINED_BYTES: Final = (
     32_768  # a head and a body up to this size leave in one piece; larger ones are not copied
 )
-LEFT_OVER_S: Final = 0.002
 BODILESS: Final = frozenset((204, 304))
 
 
@@ -82,8 +83,8 @@ class UpstreamPool:
         idle = self._idle
         while idle:
             connection = idle.pop()
-            if now_s - connection.idle_since_s < self._idle_timeout_s and connection.usable:
-                connection.idle_since_s = now_s  # until now
+            fresh = now_s - connection.idle_since_s < self._idle_timeout_s
+            if fresh and connection.usable and not connection.waiting():
                 return connection
             connection.close()
         return None
@@ -151,6 +152,7 @@ class UpstreamConnection:
         "_head",
         "_head_request",
         "_heads",
+        "_poll",
         "_pool",
         "_spoke",
         "_write",
@@ -178,6 +180,9 @@ class UpstreamConnection:
         """Called by asyncio."""
         self.transport = cast(asyncio.Transport, transport)
         self._write = self.transport.write
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
+        self._poll = poll.poll
 
     def send(self, receiver: AnswerReceiver, head: bytes, body: bytes, *, head_request: bool) -> None:
         """Send a whole request; its answer goes to `receiver`."""
@@ -189,6 +194,10 @@ class UpstreamConnection:
         else:
             self._write(head)
             self._write(body)
+
+    def waiting(self) -> bool:
+        """Whether anything has come on it that has not been read: bytes, or its end."""
+        return bool(self._poll(0))
 
     @property
     def answer_begun(self) -> bool:
@@ -207,7 +216,7 @@ class UpstreamConnection:
             else:
                 self._read_head(receiver, self._buffer + data if self._buffer else data)
         except (UpstreamError, MalformedChunk) as error:
-            self._spoke = self._spoke or monotonic() - self.idle_since_s > LEFT_OVER_S
+            self._spoke, self._buffer = False, b""  # no answer has begun, unless there is a head
             self._fail(str(error))
 
     def _read_head(self, receiver: AnswerReceiver, data: bytes) -> None:

@@ -111,6 +111,7 @@ class NodeReport:
     heard_at_s: monotonic time of the last sign of life, in this process's clock.
     telemetry: the last sample, unsmoothed; None before the first.
     labels: rack, zone, gpu_model and whatever else placement may ask for.
+    is_former: no node of this service any more; it is known until what runs there has ended.
     """
 
     node_id: str
@@ -119,6 +120,7 @@ class NodeReport:
     labels: Mapping[str, str] = field(default_factory=dict)
     telemetry: NodeTelemetry | None = None
     spare: bool = False
+    is_former: bool = False
 
 
 class Executor(Protocol):

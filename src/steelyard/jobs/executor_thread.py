@@ -41,13 +41,17 @@ class ExecutorThread:
         self._orders: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="executor", daemon=True)
         self._lost: dict[str, float] = {}
+        self._awaited: dict[str, float] = {}
         self._next_report_s = 0.0
         self.executor = executor
 
     def begin(self, live: Sequence[tuple[Attempt, str]], lost: Sequence[str]) -> None:
         """Reattach, in this thread so that a failure is the caller's, then go on in the other."""
         self._executor.reattach(live)
-        self._lost = dict.fromkeys(lost, time.monotonic())
+        now_s = time.monotonic()
+        self._lost = dict.fromkeys(lost, now_s)
+        # Nodes on which something ran when the last service ended: the executor may know them no more.
+        self._awaited = dict.fromkeys((node_id for _, node_id in live), now_s)
         self._thread.start()
 
     def start(self, order: StartOrder) -> None:
@@ -130,4 +134,18 @@ class ExecutorThread:
             ):
                 self._lost[node_id] = time.monotonic()
                 lost.append((node_id, why))
+        lost += self._never_came(reports, now_s)
         return tuple(lost), tuple(returned)
+
+    def _never_came(self, reports: tuple[NodeReport, ...], now_s: float) -> list[tuple[str, str]]:
+        """Awaited nodes unheard of for as long as a lease: nobody will tell of their tasks."""
+        for report in reports:
+            self._awaited.pop(report.node_id, None)
+        lost = []
+        for node_id, since_s in [*self._awaited.items()]:
+            if now_s - since_s >= self._rules.lease_s:
+                del self._awaited[node_id]
+                self._executor.fence(node_id)
+                self._lost[node_id] = time.monotonic()
+                lost.append((node_id, f"the {self._executor.name} executor knows no such node any more"))
+        return lost

@@ -36,6 +36,10 @@ class NodeWatch:
                 self.loads[node_id] = load
         return before != {node_id: (each.capacity, each.labels) for node_id, each in self.reports.items()}
 
+    def former(self) -> frozenset[str]:
+        """Nodes that are none of this service any more: what runs there may end there, nothing may begin."""
+        return frozenset(node_id for node_id, each in self.reports.items() if each.is_former)
+
     def nodes(self) -> list[Node]:
         """As placement wants them: with what may be given out."""
         return [

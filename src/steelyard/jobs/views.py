@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from steelyard.jobs.contract import log_path
+from steelyard.jobs.executor import NodeReport
 from steelyard.jobs.service import JobsService
-from steelyard.model.job_record import HOLDS_A_PLACE, WAITS, JobRecord, TaskRecord, TaskState
+from steelyard.model.job_record import HOLDS_A_PLACE, WAITS, JobRecord, NodeRecord, TaskRecord, TaskState
 from steelyard.model.metrics import balance_degree, utilisation
 from steelyard.model.resources import RESOURCE_NAMES
+from steelyard.scheduling.planning import FORMER_NODE
 
 View = dict[str, Any]
 
@@ -159,11 +161,10 @@ def node_row(service: JobsService, node_id: str) -> View:
     load = service.watch.loads.get(node_id)
     decided = service.state.node(node_id)
     used = load.telemetry.used if load is not None else None
-    state = "lost" if decided.lost else "drained" if decided.cordoned else "spare" if report.spare else "up"
     return {
         "node": node_id,
-        "state": state,
-        "reason": decided.lost or decided.cordoned,
+        "state": _node_state(decided, report),
+        "reason": decided.lost or decided.cordoned or (FORMER_NODE if report.is_former else ""),
         "labels": dict(report.labels),
         "tasks": [*service.state.on_node.get(node_id, ())],
         "capacity": {name: getattr(report.capacity, name) for name in RESOURCE_NAMES},
@@ -172,6 +173,16 @@ def node_row(service: JobsService, node_id: str) -> View:
         "hot": list(load.hot) if load is not None else [],
         "age_s": round(_age_s(service, node_id), 2),
     }
+
+
+def _node_state(decided: NodeRecord, report: NodeReport) -> str:
+    if decided.lost:
+        return "lost"
+    if decided.cordoned:
+        return "drained"
+    if report.is_former:
+        return "former"
+    return "spare" if report.spare else "up"
 
 
 def _age_s(service: JobsService, node_id: str) -> float:

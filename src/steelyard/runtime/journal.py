@@ -91,11 +91,11 @@ class Journal:
                 f"cannot open the journal {path}: {error}: choose another --state folder"
             ) from None
 
-    def _meta(self, name: str, default: float | str) -> float | str:
+    def _meta(self, name: str, default: float | str | bytes) -> float | str | bytes:
         row = self._database.execute("select value from meta where name = ?", (name,)).fetchone()
         return default if row is None else row[0]
 
-    def _put_meta(self, name: str, value: float | str) -> None:
+    def _put_meta(self, name: str, value: float | str | bytes) -> None:
         self._database.execute("insert or replace into meta values (?, ?)", (name, value))
 
     def take_over(self, lease_s: float) -> bool:
@@ -125,6 +125,17 @@ class Journal:
         """Let another take over at once."""
         with contextlib.suppress(SteelyardError):
             self.renew(0.0)
+
+    def keep_options(self, options: bytes) -> None:
+        """Write down what the service was started with. Raises JournalFull, JournalLost."""
+        with self._transaction(self.term):
+            self._put_meta("options", options)
+
+    @property
+    def options(self) -> bytes | None:
+        """What the last service was started with; None when it did not say."""
+        kept = self._meta("options", b"")
+        return kept if isinstance(kept, bytes) and kept else None
 
     @property
     def now_s(self) -> float:
@@ -208,7 +219,9 @@ class Journal:
         try:
             self._database.execute("begin immediate")
             if term is not None and int(self._meta("term", 0)) != term:
-                raise JournalLost(f"another controller took over (term {self._meta('term', 0)}, ours {term})")
+                raise JournalLost(
+                    f"another controller took over (term {int(self._meta('term', 0))}, ours {term})"
+                )
             yield
             self._database.execute("commit")
         except BaseException as error:

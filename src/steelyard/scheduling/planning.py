@@ -5,7 +5,7 @@ job's. Seats of waiting and running tasks are reserved on the node table; a task
 Cost: one change touches one unit; a round is the planner's.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import replace
@@ -39,6 +39,8 @@ from steelyard.scheduling.units import (
     unit_of,
 )
 
+FORMER_NODE = "no node of this service any more: its tasks run to their ends"
+
 
 class Planning:
     """One controller's planner."""
@@ -60,6 +62,7 @@ class Planning:
         self.last = Plan()
         self._state = state
         self._running: dict[str, RunningJob] = {}
+        self._former: Collection[str] = ()
         past = sorted(state.tasks.values(), key=lambda task: task.since_s)
         self._account_past(past)
         self.follow(past)
@@ -161,8 +164,12 @@ class Planning:
 
     # --- nodes --------------------------------------------------------------------------------------------
 
-    def know_nodes(self, nodes: Sequence[Node]) -> None:
-        """Take in the nodes that there are; a changed capacity makes a node a new one."""
+    def know_nodes(self, nodes: Sequence[Node], former: Collection[str] = ()) -> None:
+        """Take in the nodes that there are; a changed capacity makes a node a new one.
+
+        former: those that take no tasks since they are to go.
+        """
+        self._former = former
         table, changed = self.table, False
         wanted = {node.node_id: _labelled(node) for node in nodes}
         for node_id in [*table.row_of]:
@@ -183,6 +190,8 @@ class Planning:
         for node_id, row in table.row_of.items():
             decided = self._state.node(node_id)
             reason = "lost" if decided.lost else decided.cordoned
+            if not reason and node_id in self._former:
+                reason = FORMER_NODE
             if table.usable[row] == bool(reason):
                 table.set_usable(node_id, not reason, reason)
                 changed = True

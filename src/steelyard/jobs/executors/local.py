@@ -3,6 +3,9 @@
 Each node has an agent, a process that outlives the controller (`node_agent`). This side finds or
 starts the agents, speaks to them, and judges from the outside whether a silent one lives: a socket that
 closed or a process that is gone says more than missing signs of life do.
+
+A *former* node is one that an earlier service had and this one has not: tasks may still run there. Its agent
+is spoken to until they have ended, then sent away.
 """
 
 import os
@@ -13,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from steelyard.jobs.executor import (
     Attempt,
@@ -33,6 +37,7 @@ from steelyard.jobs.executors.local_node import (
     Order,
 )
 from steelyard.model.resources import Resources
+from steelyard.model.telemetry import NodeTelemetry
 from steelyard.runtime.atomic_file import write_atomically
 from steelyard.runtime.process_identity import ProcessIdentity, carrying, identify
 
@@ -63,12 +68,13 @@ class LocalExecutor:
         self._nodes = {node.name: node for node in nodes}
         if len(self._nodes) != len(nodes):
             raise ExecutorError("two nodes have the same name: give each its own")
+        self._former: set[str] = set()
         self._links: dict[str, AgentLink] = {}
         self._where: dict[Attempt, str] = {}
         self._events: list[AttemptEvent] = []
         self._heard_at_s = dict.fromkeys(self._nodes, clock())
         self._capacity = {name: node.capacity or Resources() for name, node in self._nodes.items()}
-        self._reports: dict[str, NodeReport] = {}
+        self._telemetry: dict[str, NodeTelemetry] = {}
         self._died_at_s: dict[str, float] = {}
         self._next_try_s = 0.0
         self._children: list[int] = []
@@ -108,6 +114,7 @@ class LocalExecutor:
     def reattach(self, live: Sequence[tuple[Attempt, str]]) -> None:
         """Find the agents, start those that are not there, and name what is to live."""
         self._where = dict(live)
+        self._find_former()
         for node in self._nodes.values():
             agent = self._agent(node.name)
             if agent is None or not agent.exists:
@@ -118,6 +125,37 @@ class LocalExecutor:
                 time.sleep(0.02)
         if not self._links and self._nodes:
             raise ExecutorError(f"no agent answers below {self._folder}: see agent.log there")
+
+    def _find_former(self) -> None:
+        """Take up nodes that an earlier service left with tasks or with an agent that runs."""
+        left = [
+            folder.name
+            for folder in self._folder.glob("*")
+            if (each := self._agent(folder.name)) and each.exists
+        ]
+        for name in dict.fromkeys([*self._where.values(), *left]):
+            if name in self._nodes:
+                continue
+            try:
+                data = (self._node_folder(name) / DECLARATION_NAME).read_bytes()
+                node = msgspec.json.decode(data, type=LocalNode)
+            except (OSError, msgspec.DecodeError):
+                continue  # nothing runs without a folder; the service finds that nobody knows the node
+            self._nodes[name] = replace(node, respawn=True)
+            self._capacity[name] = node.capacity or Resources()
+            self._heard_at_s[name] = self._clock()
+            self._former.add(name)
+
+    def _let_former_go(self) -> None:
+        """Send agents away that have no task of this service any more."""
+        for name in self._former - set(self._where.values()):
+            if name in self._links:
+                self._send(name, Order(kind="leave", term=self._term))
+                self._links.pop(name).close()
+            else:
+                self.fence(name)
+            self._former.discard(name)
+            del self._nodes[name]
 
     def _connect(self, name: str) -> bool:
         """Speak to a node's agent, if it listens."""
@@ -166,8 +204,9 @@ class LocalExecutor:
                 capacity=self._capacity[name],
                 heard_at_s=self._heard_at_s[name],
                 labels=node.labels,
-                telemetry=self._reports[name].telemetry if name in self._reports else None,
+                telemetry=self._telemetry.get(name),
                 spare=node.spare,
+                is_former=name in self._former,
             )
             for name, node in self._nodes.items()
         ]
@@ -217,22 +256,16 @@ class LocalExecutor:
                 if message.capacity is not None:
                     self._capacity[name] = message.capacity
                 if message.telemetry is not None:
-                    self._reports[name] = self._report(name, message.telemetry)
+                    self._telemetry[name] = message.telemetry
             if not is_open:
                 link.close()
                 del self._links[name]
+        self._let_former_go()
         if len(self._links) < len(self._nodes) and now_s >= self._next_try_s:
             self._next_try_s = now_s + RECONNECT_S
             self._reconnect(now_s)
         events, self._events = self._events, []
         return events
-
-    def _report(self, name: str, telemetry: object) -> NodeReport:
-        node = self._nodes[name]
-        return NodeReport(
-            node_id=name, capacity=self._capacity[name], heard_at_s=self._heard_at_s[name],
-            labels=node.labels, telemetry=telemetry, spare=node.spare,  # type: ignore[arg-type]
-        )  # fmt: skip
 
     def witness(self, node_id: str) -> Liveness:
         """Look for the agent's process. One that somebody stopped (SIGSTOP) is no good, but not dead."""

@@ -236,6 +236,11 @@ _refused(
     name_too_long=_GET + "X" * 70_000 + ": y@@",
 )
 _refused(413, body_too_long=_POST + "Content-Length: 200001@@")
+_refused(
+    413,
+    chunk_says_too_much=_CHUNKED + "100000000@{}",
+    chunk_says_too_much_in_the_end=_CHUNKED + "2@{}@ffffffffffffff@",
+)
 _refused((400, 413), body_much_too_long=_POST + "Content-Length: " + "9" * 30 + "@@")
 
 # --- what must be served -------------------------------------------------------------------------

@@ -32,7 +32,15 @@ from tests.harness.processes import Running, configured_gateway, metrics, wait_u
 from tests.harness.raw_client import ask, connected, post, read_answer, stream_post
 
 CHAT = "/v1/chat/completions"
-DATED = ("admin_door.py", "console_source.py", "keys.py", "pool_tries.py", "receipts.py", "tracing.py")
+DATED = (
+    "admin_door.py",
+    "console_source.py",
+    "dates.py",
+    "keys.py",
+    "pool_tries.py",
+    "receipts.py",
+    "tracing.py",
+)
 SRC = Path(__file__).parents[2] / "src"
 
 

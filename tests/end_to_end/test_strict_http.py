@@ -7,7 +7,17 @@ from pathlib import Path
 import pytest
 from tests.end_to_end.fault_fleet import FaultFleet, pool
 from tests.end_to_end.strict_vectors import HOPELESS, REFUSED, SERVED
-from tests.harness.chaos_engine import GOOD_BODY, JSON_HEAD, Received, chaos_engines, good, says
+from tests.harness.chaos_engine import (
+    GOOD_BODY,
+    JSON_HEAD,
+    LAST_CHUNK,
+    STREAM_HEAD,
+    Received,
+    chaos_engines,
+    content_events,
+    good,
+    says,
+)
 from tests.harness.processes import configured_gateway
 from tests.harness.raw_client import Answer, ask, connected, post, read_answer
 
@@ -287,6 +297,59 @@ def test_a_proxy_that_the_operator_named_is_believed(tmp_path: Path) -> None:
         assert request.values("x-forwarded-proto") == ["https"]
         assert request.values("x-forwarded-port") == ["444"]
         assert request.values("forwarded") == ["for=10.0.0.1, for=127.0.0.1;proto=http"]
+
+
+DATE = re.compile(r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT")
+
+
+def test_every_answer_has_one_date(fleet: FaultFleet) -> None:
+    fleet.calm()
+    said = "Wed, 21 Oct 2015 07:28:00 GMT"
+    for data in (post("/one/x"), post("/nowhere"), b"GET /one/x HTTP/1.1\r\n\r\n"):
+        assert DATE.fullmatch(ask(fleet.url, data).value("date") or "")
+    fleet.one.behaviour = says(STREAM_HEAD + content_events("a") + LAST_CHUNK, stays=True)
+    assert DATE.fullmatch(ask(fleet.url, post("/one/x")).value("date") or "")
+    fleet.one.behaviour = says(
+        b"HTTP/1.1 200 OK\r\nDate: %b\r\nContent-Length: 2\r\n\r\nok" % said.encode(), stays=True
+    )
+    assert ask(fleet.url, post("/one/x")).value("date") == said
+    fleet.calm()
+
+
+def test_the_way_that_a_request_came_is_written_down(fleet: FaultFleet) -> None:
+    fleet.calm()
+    ask(fleet.url, post("/one/x", b"{}", "Via: 1.0 before"))
+    ask(fleet.url, b"GET /one/x HTTP/1.0\r\n\r\n")
+    first, second = fleet.one.requests
+    assert first.values("via") == ["1.0 before", "1.1 steelyard"]
+    assert second.values("via") == ["1.0 steelyard"]
+
+
+@pytest.mark.parametrize(
+    "line", ["OPTIONS * HTTP/1.1", "OPTIONS http://h HTTP/1.1", "OPTIONS /one/x HTTP/1.1\r\nMax-Forwards: 0"]
+)
+def test_options_of_the_gateway_itself_are_answered_by_it(fleet: FaultFleet, line: str) -> None:
+    fleet.calm()
+    with connected(fleet.url) as stream:
+        head = f"{line}\r\nHost: h\r\n"
+        stream.sendall(f"{head}\r\n{head}Content-Length: 2\r\n\r\n".encode())
+        stream.sendall(b"{}" + post("/one/next"))
+        ahead = b""
+        for _ in range(2):
+            answer = read_answer(stream, ahead)
+            ahead = answer.rest
+            assert (answer.status, answer.body, answer.whole) == (200, b"", True)
+            assert "POST" in (answer.value("allow") or "")
+        assert read_answer(stream, ahead).body == GOOD_BODY
+    assert [each.path for each in fleet.one.requests] == [b"/one/next"]
+
+
+def test_options_with_forwards_left_go_on_with_one_less(fleet: FaultFleet) -> None:
+    fleet.calm()
+    assert ask(fleet.url, b"OPTIONS /one/x HTTP/1.1\r\nHost: h\r\nMax-Forwards: 3\r\n\r\n").status == 200
+    assert ask(fleet.url, b"GET /one/x HTTP/1.1\r\nHost: h\r\nMax-Forwards: 0\r\n\r\n").status == 200
+    first, second = fleet.one.requests
+    assert (first.values("max-forwards"), second.values("max-forwards")) == (["2"], ["0"])
 
 
 def test_an_engines_trailers_are_dropped(fleet: FaultFleet) -> None:

@@ -31,7 +31,7 @@ SLOW_READER_S = 5.0  # and for how long
 CONSOLE = "/console"
 SHOWN_TO_ALL = ("/console/login", "/console/assets/")
 
-TO_LOGIN = answers.answer(303, b"", extra=b"Location: /console/login\r\nCache-Control: no-store\r\n")
+TO_LOGIN = b"Location: /console/login\r\nCache-Control: no-store\r\n"
 
 Handler = Callable[[AdminRequest], Awaitable[AdminAnswer]]
 
@@ -94,7 +94,11 @@ class AdminServer:
                 async with asyncio.timeout(IDLE_S):
                     body = await reader.readexactly(head.content_length)
             request = self._let_in(head, body, writer)
-            answer = await self._handler(request) if request is not None else TO_LOGIN
+            answer = (
+                await self._handler(request)
+                if request is not None
+                else answers.answer(303, b"", extra=TO_LOGIN)
+            )
             if isinstance(answer, EventStream):
                 await self._stream(answer, reader, writer)
                 return False

@@ -6,6 +6,7 @@ Kept by its bytes (`wire/head_memo.py`): an engine's heads differ in length and 
 from dataclasses import dataclass
 
 from steelyard.gateway import answers
+from steelyard.gateway.dates import date_line
 from steelyard.wire.head_memo import HeadMemo
 from steelyard.wire.http1_head import ResponseHead, parse_response_head
 
@@ -15,6 +16,7 @@ class AnswerHead:
     """One response head, understood.
 
     start: status line and the fields that travel on, without framing and without the end.
+    dated: the engine sent a Date.
     """
 
     status: int
@@ -23,6 +25,11 @@ class AnswerHead:
     event_stream: bool
     retry_after: bytes
     start: bytes
+    dated: bool = True
+
+    def beginning(self) -> bytes:
+        """`start` with a Date: where the engine sent none, the answer is of now."""
+        return self.start if self.dated else self.start + date_line()
 
 
 def answer_head_of(head: ResponseHead) -> AnswerHead:
@@ -35,6 +42,7 @@ def answer_head_of(head: ResponseHead) -> AnswerHead:
         event_stream=head.event_stream,
         retry_after=head.retry_after,
         start=line + b"".join(head.lines),
+        dated=any(each[:5].lower() == b"date:" for each in head.lines),
     )
 
 

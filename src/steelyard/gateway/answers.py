@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from steelyard.gateway.dates import date_line
 from steelyard.model.errors import BadRequest, NoEligibleReplica, SteelyardError
 from steelyard.wire.decimal_bytes import decimal
 from steelyard.wire.openai import error_body, error_kind
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 PROCESSING = b"HTTP/1.1 102 Processing\r\n\r\n"
 
+ALLOW = b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"
 RETRY_AFTER = b"Retry-After: 1\r\n"
 
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
@@ -34,8 +36,9 @@ def answer(
     head_only: bool = False,
 ) -> bytes:
     """A whole answer. `extra` holds more field lines, each ending in CRLF."""
-    return b"%bContent-Type: %b\r\nContent-Length: %d\r\n%b%b\r\n%b" % (
+    return b"%b%bContent-Type: %b\r\nContent-Length: %d\r\n%b%b\r\n%b" % (
         STATUS_LINES[status],
+        date_line(),
         content_type,
         len(body),
         b"Connection: close\r\n" if close else b"",
@@ -69,6 +72,12 @@ def no_route(plan: "RequestPlan", extra: bytes) -> bytes:
     """The answer to a path that leads nowhere."""
     body = error_body(f"no route for {plan.head.path.decode('ascii', 'replace')[:200]}", error_kind(404))
     return answer(404, body, close=not plan.keep_alive, extra=extra, head_only=plan.is_head)
+
+
+def options(plan: "RequestPlan", keep_alive: bool) -> bytes:
+    """The answer to an OPTIONS that asks the gateway itself."""
+    line = connection_line(keep_alive, plan.minor_version)
+    return b"%b%b%bContent-Length: 0\r\n%b\r\n" % (STATUS_LINES[200], date_line(), ALLOW, line)
 
 
 def connection_line(keep_alive: bool, minor_version: int) -> bytes:

@@ -237,7 +237,8 @@ class ClientConnection:
             done, rest = self._body_left == 0, data[len(payload) :]
         self._body_bytes += len(payload)
         limit = self._limits.max_body_bytes
-        if self._body_bytes > limit:
+        announced = self._chunks.announced if self._chunks is not None else 0
+        if self._body_bytes + announced > limit:
             self.refuse(BadRequest(f"the body is over {limit} bytes", http_status=413))
             return
         if payload:
@@ -263,6 +264,11 @@ class ClientConnection:
             raise BadRequest(f"the body is over {self._max_body_bytes} bytes", http_status=413)
         self._deadline_s = 0.0
         self._head_begun = False
+        if plan.ends_here:
+            keep_alive = plan.keep_alive and not self._context.draining
+            self.transport.write(answers.options(plan, keep_alive))
+            self.finished(monotonic(), keep_alive=keep_alive)
+            return
         self.exchange = exchange = Exchange(self._context, self, plan, body)
         exchange.start()
 

@@ -211,7 +211,7 @@ class Exchange:
         if status >= 400 and self.tries is not None and self.tries.refused(head, body):
             return
         keep_alive = plan.keep_alive and not context.draining
-        answer = answers.relayed(head.start, body, keep_alive, plan.minor_version, self._answer_lines)
+        answer = answers.relayed(head.beginning(), body, keep_alive, plan.minor_version, self._answer_lines)
         client.transport.write(answer)
         tokens, cached = whole_tokens(body)
         self._record_success(status, tokens, cached, now_s)

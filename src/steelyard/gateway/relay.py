@@ -81,7 +81,7 @@ class Relay:
         else:
             framing = b""
         connection = answers.connection_line(not self.close_after, self._minor_version)
-        return b"%b%b%b%b\r\n" % (head.start, framing, connection, self._id_lines)
+        return b"%b%b%b%b\r\n" % (head.beginning(), framing, connection, self._id_lines)
 
     def begin(self, payload: bytes, now_s: float) -> None:
         """Write the head with the first payload."""

@@ -34,6 +34,7 @@ class RequestPlan:
     affinity: what a hash ring or a sticky session holds on to; "" for nothing.
     request_id: the client's own, if it gave one that may be used; else empty.
     authorization: the key that the client showed, as it wrote it; b"" for none.
+    ends_here: an OPTIONS that asks the gateway itself.
     has_length: the client said how long the body is, or would say so chunk by chunk.
     fields: the field lines that travel on.
     """
@@ -54,6 +55,7 @@ class RequestPlan:
     keep_alive: bool
     minor_version: int
     authorization: bytes
+    ends_here: bool
     _starts: dict[Place, bytes] = field(default_factory=dict)  # head up to its variable part, by replica
 
     def understand(self, body: bytes, tenant: str = "") -> Request:
@@ -103,6 +105,18 @@ def _shown_key(lines: list[bytes]) -> bytes:
     return shown.pop() if len(shown) == 1 else b""
 
 
+def _one_forward_less(lines: list[bytes]) -> tuple[list[bytes], int]:
+    """Lines in which Max-Forwards is one less, and what it was, -1 for none (RFC 9110 section 7.6.2)."""
+    kept, least = [], -1
+    for line in lines:
+        value = line.partition(b":")[2].strip()
+        if line[:13].lower() == b"max-forwards:" and value.isdigit() and len(value) < 10:
+            least = int(value)
+            line = b"Max-Forwards: %d\r\n" % max(0, least - 1)
+        kept.append(line)
+    return kept, least
+
+
 def plan_of(head: RequestHead, routes: Routes) -> RequestPlan:
     """Understand a head."""
     own = head.own
@@ -113,6 +127,10 @@ def plan_of(head: RequestHead, routes: Routes) -> RequestPlan:
     lines = head.lines
     if pool is None or not pool.keeps_key:
         lines = [line for line in lines if not line.lower().startswith(KEY_FIELDS)]
+    forwards, is_options = -1, head.method == b"OPTIONS"
+    if is_options:
+        lines, forwards = _one_forward_less(lines)
+    via = b"Via: 1.%d steelyard\r\n" % head.minor_version  # behind the Via of those before us
     reads = pool is not None and pool.reads_bodies and head.method == b"POST" and pool.is_json(head)
     return RequestPlan(
         head=head,
@@ -124,13 +142,14 @@ def plan_of(head: RequestHead, routes: Routes) -> RequestPlan:
         request_id=given if usable else b"",
         method=head.method,
         target=head.target,
-        fields=b"".join(lines) + (b"X-Forwarded-Host: %b\r\n" % host if host else b""),
+        fields=b"".join(lines) + via + (b"X-Forwarded-Host: %b\r\n" % host if host else b""),
         is_head=head.method == b"HEAD",
         has_length=head.chunked or head.content_length >= 0,
         chunked=head.chunked,
         keep_alive=head.keep_alive,
         minor_version=head.minor_version,
         authorization=_shown_key(head.lines),
+        ends_here=is_options and (head.target == b"*" or forwards == 0),
     )
 
 

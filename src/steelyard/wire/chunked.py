@@ -57,6 +57,11 @@ class ChunkedReader:
         self.done = False
         self.rest = b""
 
+    @property
+    def announced(self) -> int:
+        """Bytes that the size of the current chunk says are still to come."""
+        return max(0, self._left - 2)
+
     def feed(self, data: bytes) -> bytes:
         """Take the next bytes; return the payload that they complete, in order.
 

@@ -317,15 +317,18 @@ class ClientConnection:
     def _linger(self) -> None:
         """Close so that the client can read what was written, whatever it still sends (RFC 9112 section 9.6).
 
-        A socket that is closed with bytes unread sends a reset, which overtakes the answer.
+        A socket that is closed with bytes unread sends a reset, which overtakes the answer. TLS has no half-close
+        here: it is closed at once.
         """
+        if not self.transport.can_write_eof():
+            self.transport.close()
+            return
         self._lingering = True
         self._deadline_s = monotonic() + LINGER_S
         if self._reading_paused:
             self._reading_paused = False
             self.transport.resume_reading()
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
+        self.transport.write_eof()
 
     # --- called by the sweeper -----------------------------------------------------------------
 

@@ -317,8 +317,8 @@ class ClientConnection:
     def _linger(self) -> None:
         """Close so that the client can read what was written, whatever it still sends (RFC 9112 section 9.6).
 
-        A socket that is closed with bytes unread sends a reset, which overtakes the answer. TLS has no half-close
-        here: it is closed at once.
+        A socket that is closed with bytes unread sends a reset, which overtakes the answer. TLS has no
+        half-close here: it is closed at once.
         """
         if not self.transport.can_write_eof():
             self.transport.close()

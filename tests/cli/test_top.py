@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -94,17 +95,20 @@ def on_a_terminal(*arguments: str, until: bytes, **environment: str) -> bytes:
     pid, terminal = pty.fork()
     if pid == 0:
         os.execvpe(COMMAND[0], [*COMMAND, *arguments], ENVIRONMENT | environment)
-    written, deadline_s = b"", time.monotonic() + 30
+    written, deadline_s, ended = b"", time.monotonic() + 30, False
     try:
         while until not in written and time.monotonic() < deadline_s:
             if select.select([terminal], [], [], 0.5)[0]:
                 written += os.read(terminal, 65_536)
-        os.write(terminal, b"\x03")
-        while True:
-            written += os.read(terminal, 65_536)
+        while time.monotonic() < deadline_s + 30:
+            os.write(terminal, b"\x03")  # again when it was not heard, as somebody at a keyboard would
+            while select.select([terminal], [], [], 2.0)[0]:
+                written += os.read(terminal, 65_536)
     except OSError:
-        pass  # the terminal's other end is closed: it has ended
+        ended = True  # the terminal's other end is closed
     finally:
+        if not ended:
+            os.kill(pid, signal.SIGKILL)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         os.close(terminal)
     assert code == 130, written[-500:]

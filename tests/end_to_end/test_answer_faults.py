@@ -85,6 +85,14 @@ def test_a_stream_cut_inside_an_event_never_passes_half_of_it_off_as_one(fleet: 
     assert json.loads(answer.body.split(b"\n\n")[-2].removeprefix(b"data: "))["error"]
 
 
+def test_nothing_is_put_behind_a_stream_that_is_compressed(fleet: FaultFleet) -> None:
+    head = STREAM_HEAD.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n")
+    fleet.one.behaviour = says_and_resets(head + chunked(b"\x1f\x8b\x08\x00"))
+    answer = fleet.ask_one(stream_post("/one" + CHAT))
+    assert (answer.status, answer.whole) in ((200, False), (502, True))
+    assert b"data:" not in answer.body
+
+
 def test_a_hang_between_tokens_ends_at_its_limit(fleet: FaultFleet) -> None:
     fleet.one.behaviour = says_and_hangs(STREAM_HEAD + content_events("one "))
     started_s = time.monotonic()

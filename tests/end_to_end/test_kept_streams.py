@@ -25,6 +25,7 @@ from tests.harness.chaos_engine import (
     Behaviour,
     ChaosEngine,
     chaos_engines,
+    chat_event,
     chunked,
     content_events,
     in_turn,
@@ -227,6 +228,7 @@ def test_a_killed_process_is_survived(tmp_path: Path) -> None:
 PLAIN: dict[str, Any] = {"stream": True, "messages": [{"role": "user", "content": "x"}]}
 ONE_TWO = STREAM_HEAD + content_events("one ", "two ")
 WHOLE = stream_of(["one ", "two ", "three"])
+UNFRAMED = b"".join(line for line in ONE_TWO.split(b"\r\n") if line.startswith(b"data:"))
 DEAD = b'data: {"error":{"message":"dead","code":500}}\n\n'
 FAULTS: dict[str, Behaviour] = {
     "resets": says_and_resets(ONE_TWO),
@@ -234,6 +236,12 @@ FAULTS: dict[str, Behaviour] = {
     "hangs": says_and_hangs(ONE_TWO),
     "breaks a chunk": says(ONE_TWO, b"zz\r\n"),
     "stops inside an event": says_and_resets(ONE_TWO + chunked(b'data: {"id":"c1","choi')),
+    "ends its body inside an event": says(
+        ONE_TWO + chunked(b'data: {"id":"c1","choi') + LAST_CHUNK, stays=True
+    ),
+    "closes a body that has no other end": says(
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" + UNFRAMED
+    ),
     "says no JSON": says_and_hangs(ONE_TWO + chunked(b"data: {nonsense\n\n")),
     "says a list": says_and_hangs(ONE_TWO + chunked(b"data: [1]\n\n")),
     "reports an error": says_and_hangs(
@@ -306,6 +314,22 @@ def test_chance_is_repeated_only_when_told_to(tmp_path: Path, mode: str, whole: 
         answer = asked(front, PLAIN | {"temperature": 1})
         assert answer.whole is whole
         assert (heard(answer).errors == []) is whole
+
+
+@pytest.mark.parametrize(
+    "more",
+    [chunked(b"data: [DONE]\n\n"), content_events("four"), chunked(b"data: {"), chunked(b"nonsense\n\n")],
+)
+def test_what_follows_the_end_of_a_stream_reaches_nobody(
+    shared: tuple[Running, list[ChaosEngine]], more: bytes
+) -> None:
+    front, both = shared
+    finish = chat_event("{}", '"stop"') + chunked(b"data: [DONE]\n\n")
+    both[0].behaviour = both[1].behaviour = says(ONE_TWO + finish, more + LAST_CHUNK, stays=True)
+    answer = asked(front, PLAIN)
+    found = heard(answer)
+    assert (answer.whole, found.text, found.done) == (True, "one two ", 1)
+    assert answer.body.endswith(b"data: [DONE]\n\n")
 
 
 def test_a_stream_whose_end_is_missing_gets_it_at_once(shared: tuple[Running, list[ChaosEngine]]) -> None:

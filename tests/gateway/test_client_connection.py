@@ -10,9 +10,13 @@ from hypothesis import strategies as st
 from tests.harness.in_process import Bench, FakeTransport
 from tests.harness.raw_client import post
 
+from steelyard.cluster.membership import Membership
 from steelyard.config.schema import LimitOptions
 from steelyard.gateway.client_connection import ClientConnection
+from steelyard.gateway.worker import SLICE, SWEEP_S, Sweeper
+from steelyard.gateway.worker_answers import WorkerAnswers
 from steelyard.model.errors import BadRequest
+from steelyard.runtime.page import SharedPage
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 GET = b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -131,6 +135,36 @@ def test_a_head_on_a_kept_connection_has_a_heads_time_from_its_first_byte(bench:
 
 def last_head(client: ClientConnection) -> object:
     return client._heads._meaning
+
+
+@pytest.mark.parametrize("end", [b"\r\n\r\n", b"\0", b"\n", b"\rx"])
+def test_a_head_byte_by_byte_is_as_whole_to_its_end(bench: Bench, end: bytes) -> None:
+    data = b"GET /x HTTP/1.1\r\nHost: h\r\nX: y" + end
+    assert outcome(bench, *(bytes([byte]) for byte in data)) == outcome(bench, data)
+
+
+def test_a_head_too_long_is_refused_however_it_comes(bench: Bench) -> None:
+    start = b"GET /x HTTP/1.1\r\nHost: h\r\nX: "
+    for pieces in ([start, *[b"y"] * 500], [start + b"y" * 500], [start, b"y" * 300, b"y" * 300]):
+        _, statuses, closed = outcome(bench, *pieces)
+        assert (statuses, closed) == ([b"431 Request Header Fields Too Large"], True)
+
+
+def test_all_of_many_connections_are_looked_at_in_each_sweep() -> None:
+    bench = Bench(1, limits=LimitOptions(client_head_timeout_s=0.001))
+    context = bench.context
+    page = SharedPage.create(1, 1 << 12)
+    answers = WorkerAnswers(page.question_board(), 0, context.receipts, context.router, context.fleet)
+    clients = [bench.client() for _ in range(SLICE * 3 + 1)]
+    gone, transport = clients[-1]
+    gone.connection_lost(None)
+    bench.turn(0.002)
+    Sweeper(context, Membership(), page, answers, None).sweep()
+    assert sum(each.closed for _, each in clients) <= SLICE  # the others wait for their slice
+    bench.turn(SWEEP_S)
+    assert all(each.closed for _, each in clients[:-1])
+    assert not transport.closed
+    bench.close()
 
 
 def test_an_idle_connection_lets_its_last_head_go(bench: Bench) -> None:

@@ -116,6 +116,8 @@ class ClientConnection:
             self._take_body(data)
         elif self._lingering:
             return
+        elif self._head_seen and b"\n" not in data and self._buffer:
+            self._take_piece_of_head(data)
         elif self.exchange is None and not self.writing_paused:
             self._serve(self._buffer + data if self._buffer else data)
         else:
@@ -189,6 +191,14 @@ class ClientConnection:
             self._serving = False
         if self._half_closed_s and self.exchange is None and not self.writing_paused:
             self.transport.close()  # nothing more can come, and all that came whole is answered
+
+    def _take_piece_of_head(self, data: bytes) -> None:
+        """Bytes that end no line cannot end a head: sent one by one, they cost as little as they can."""
+        self._buffer += data
+        try:
+            self._check_unfinished_head(self._buffer)
+        except BadRequest as error:
+            self.refuse(error)
 
     def _check_unfinished_head(self, data: bytes) -> None:
         """Decide whether a head that has not ended may go on: as if all of it had come at once."""

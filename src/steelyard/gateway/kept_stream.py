@@ -41,6 +41,7 @@ class KeptStream:
         "_mark_s",
         "_mark_tokens",
         "_pool",
+        "_until_close",
         "_way",
         "waiting",
     )
@@ -51,7 +52,7 @@ class KeptStream:
         self._keeper: StreamKeeper | None = None
         self._continuations = 0
         self._way = Way.REPLAY
-        self._lost_for_good = False
+        self._lost_for_good = self._until_close = False
         self._mark_s = 0.0
         self._mark_tokens = 0
         self.waiting = False
@@ -87,6 +88,7 @@ class KeptStream:
     def answer_head(self, head: AnswerHead, length: int, has_body: bool) -> None:
         """The first engine's head begins the answer; a later one's only says whether it goes on."""
         exchange = self._exchange
+        self._until_close = length < 0 and not head.chunked
         if self.waiting:
             self._take_next_head(head)
             return
@@ -133,6 +135,11 @@ class KeptStream:
         if not relay.begun and not keeper.so_far.begun:
             exchange.connection = None
             exchange.upstream_lost("the engine ended its stream before it began")
+            return
+        if keeper.torn or (self._until_close and not keeper.ended):
+            # A closed connection is all the end that there is, and a killed engine's closes, too.
+            exchange.connection = None
+            self._broke(StreamBroken("the engine's stream stopped before its end", b""))
             return
         try:
             end = keeper.complete()
@@ -288,4 +295,4 @@ class KeptStream:
 
 def _is_stream(head: AnswerHead) -> bool:
     """Whether an answer is a stream whose events can be read."""
-    return head.status == 200 and head.event_stream and b"\r\ncontent-encoding:" not in head.start.lower()
+    return head.status == 200 and head.event_stream

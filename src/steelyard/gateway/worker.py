@@ -56,6 +56,7 @@ from steelyard.runtime.shared_ledger import SharedLedger
 from steelyard.runtime.workers import RETIRE
 
 SWEEP_S = 0.2
+SLICE = 256  # connections looked at in one go: 10,000 at once would make everybody wait for milliseconds
 RARE_S = 1.0
 PUBLISH_S = 0.001
 READY = b"ready\n"
@@ -203,13 +204,23 @@ class Sweeper:
             fleet_table.apply(read[1], self._membership)
         self._answers.answer_open_question()
         now_s = monotonic()
-        for connection in list(context.connections):
-            connection.check_deadline(now_s)
+        self._walk(list(context.connections), 0)
         for upstream in context.upstreams:
             upstream.expire_idle(now_s)
         if now_s >= self._rare_s:
             self._rare_s = now_s + RARE_S
             self._look_at_files()
+
+    def _walk(self, connections: list[ClientConnection], start: int) -> None:
+        """Look at a slice of the connections, and at the others in slices until the next sweep."""
+        context, now_s, stop = self._context, monotonic(), start + SLICE
+        if stop < len(connections):
+            slices = -(-len(connections) // SLICE)
+            context.loop.call_later(SWEEP_S / (slices + 1), self._walk, connections, stop)
+        present = context.connections
+        for connection in connections[start:stop]:
+            if connection in present:
+                connection.check_deadline(now_s)
 
     def _look_at_files(self) -> None:
         """Take up what an operator changed: keys, a certificate. What is broken is said, and not taken up."""

@@ -48,6 +48,16 @@ class StreamKeeper:
         """Tokens of the present engine that the client already had."""
         return self._splicer.repeated_tokens if self._splicer is not None else 0
 
+    @property
+    def torn(self) -> bool:
+        """Whether the engine has said a part of an event and no end of its answer."""
+        return self._splitter.pending and not self.ended
+
+    @property
+    def ended(self) -> bool:
+        """Whether the engine has said that its answer ends."""
+        return self.so_far.done or bool(self.so_far.finish_reason)
+
     def feed(self, payload: bytes) -> bytes:
         """Take payload from the engine; return what the client gets now. Raises StreamBroken."""
         start = self._start
@@ -62,6 +72,8 @@ class StreamKeeper:
         return self._feed(payload)
 
     def _feed(self, payload: bytes) -> bytes:
+        if self.so_far.done:
+            return b""  # whatever follows the end of a stream is no part of it
         held = self._splitter.pending
         try:
             events = self._splitter.feed(payload)
@@ -80,6 +92,10 @@ class StreamKeeper:
                 raise StreamBroken(str(malformed), _written(events[:at])) from None
             if so_far.failed:
                 raise StreamBroken(f"the engine reports {so_far.failed}", _written(events[:at]))
+            if so_far.done:
+                self._start = b""
+                if at + 1 < len(events) or self._splitter.pending:
+                    return _written(events[: at + 1])
         if held or self._splitter.pending or b"\r" in payload:
             return _written(events)
         if len(events) == 1:
@@ -106,6 +122,8 @@ class StreamKeeper:
     def _splice(self, events: list[bytes], splicer: StreamSplicer) -> bytes:
         good = b""
         for each in events:
+            if self.so_far.done:
+                break
             data = event_data(each)
             try:
                 good += _written([each]) if data is None else splicer.splice(data)

@@ -96,7 +96,10 @@ class RequestHead(Head):
 
 @dataclass(slots=True)
 class ResponseHead(Head):
-    """An engine's status line and fields."""
+    """An engine's status line and fields.
+
+    event_stream: the body is a stream of events that can be read.
+    """
 
     status: int = 200
     event_stream: bool = False
@@ -302,10 +305,14 @@ def parse_response_head(data: bytes, max_fields: int = 256) -> ResponseHead:
             raise MalformedHead("an HTTP/1.0 answer cannot be chunked")
     except (MalformedHead, httptools.HttpParserError) as error:
         raise UpstreamError(f"malformed response head: {error}") from None
+    encoded = False
     for line in head.lines:
         first = line[:1]
-        if first in (b"c", b"C") and line[:31].lower() == b"content-type: text/event-stream":
-            head.event_stream = True
+        if first in (b"c", b"C"):
+            lower = line.lower()
+            head.event_stream |= lower.startswith(b"content-type: text/event-stream")
+            encoded |= lower.startswith(b"content-encoding:") and lower[17:].strip() != b"identity"
         elif first in (b"r", b"R") and line[:12].lower() == b"retry-after:":
             head.retry_after = line[12:].strip()
+    head.event_stream &= not encoded  # its events cannot be read, and none can be put behind them
     return head

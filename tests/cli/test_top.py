@@ -94,6 +94,7 @@ def on_a_terminal(*arguments: str, until: bytes, **environment: str) -> bytes:
     """What a verb writes to a terminal, until it wrote something; then Ctrl-C."""
     pid, terminal = pty.fork()
     if pid == 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a suite in the background is started with it ignored
         os.execvpe(COMMAND[0], [*COMMAND, *arguments], ENVIRONMENT | environment)
     written, deadline_s, ended = b"", time.monotonic() + 30, False
     try:

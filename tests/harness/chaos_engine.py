@@ -215,11 +215,12 @@ def says_and_resets(*pieces: bytes) -> Behaviour:
 def says_and_tells(said: threading.Event, *pieces: bytes) -> Behaviour:
     """Send these bytes, piece by piece, tell that all have been sent, and stay."""
 
+    speak = says(*pieces, stays=True)
+
     def behave(client: socket.socket, request: Received) -> bool:
-        for piece in pieces:
-            client.sendall(piece)
+        stays = speak(client, request)
         said.set()
-        return True
+        return stays
 
     return behave
 

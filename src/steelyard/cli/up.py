@@ -48,6 +48,7 @@ IN_FILES = ("nodes", "quotas", "retention")
 @click.option("--rebalancing", metavar="NAME", default=DEFAULT_REBALANCING, show_default=True)
 @click.option(
     "--smoothing",
+    "smoothing_s",
     type=click.FloatRange(min=0),
     default=5.0,
     show_default=True,
@@ -70,7 +71,7 @@ def up(
     ordering: str,
     backfill: str,
     rebalancing: str,
-    smoothing: float,
+    smoothing_s: float,
     headroom: bool,
     quotas: Path | None,
     standby: bool,
@@ -95,7 +96,7 @@ def up(
         ordering=ordering,
         backfill=backfill,
         rebalancing=rebalancing,
-        smoothing_s=smoothing,
+        smoothing_s=smoothing_s,
         headroom=headroom,
         quotas=read_quotas(quotas) if quotas is not None else declared.quotas,
         retention=declared.retention,
@@ -109,11 +110,8 @@ def up(
 
 def _said(context: click.Context, options: ServiceOptions) -> frozenset[str]:
     """The options that somebody said, on the command line or in a file; the others are defaults."""
-    plain = {"smoothing": "smoothing_s"}
     said = {
-        plain.get(name, name)
-        for name in context.params
-        if context.get_parameter_source(name) is not ParameterSource.DEFAULT
+        name for name in context.params if context.get_parameter_source(name) is not ParameterSource.DEFAULT
     }
     default = ServiceOptions()
     said |= {name for name in IN_FILES if getattr(options, name) != getattr(default, name)}

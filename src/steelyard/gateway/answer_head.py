@@ -25,7 +25,7 @@ class AnswerHead:
     event_stream: bool
     retry_after: bytes
     start: bytes
-    dated: bool = True
+    dated: bool
 
     def beginning(self) -> bytes:
         """`start` with a Date: where the engine sent none, the answer is of now."""

@@ -362,10 +362,7 @@ class ClientConnection:
             self._heads.forget()  # its last head may be long, and idle connections are many
         if not self._deadline_s or now_s < self._deadline_s:
             return
-        if self._lingering:
-            self._lingering = False
-            self.transport.close()
-        elif self._plan is not None or self._buffer:
+        if self._plan is not None or self._buffer:
             what = "body" if self._plan is not None else "head"
             self.refuse(BadRequest(f"the request {what} did not arrive in time", http_status=408))
         else:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from ipaddress import ip_address, ip_network
 from typing import Final
 
-from steelyard.wire.http1_head import is_host
+from steelyard.wire.http1_head import FORWARDED_PREFIX, is_host
 
 _WRITTEN: Final = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
 
@@ -46,7 +46,7 @@ def lines_behind(peer: str, scheme: bytes, own: Mapping[bytes, bytes]) -> bytes:
     others = [
         b"%b: %b\r\n" % (name.title(), value)
         for name, value in own.items()
-        if name.startswith(b"x-forwarded-") and name not in _WRITTEN
+        if name.startswith(FORWARDED_PREFIX) and name not in _WRITTEN
     ]
     return b"%bX-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nForwarded: %b\r\n" % (
         b"".join(others),

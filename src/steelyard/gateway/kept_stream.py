@@ -101,7 +101,7 @@ class KeptStream:
     def _take_next_head(self, head: AnswerHead) -> None:
         exchange, pick = self._exchange, self._exchange.pick
         exchange.last_s = monotonic()
-        if head.status == 200 and head.event_stream:
+        if _is_stream(head):
             self.waiting = False
             return
         if head.status in _REFUSALS and pick is not None:

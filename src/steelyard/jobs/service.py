@@ -233,6 +233,9 @@ class JobsService:
         """Nothing of this turn was written: what is so is what the journal holds."""
         self.state = self.journal.load()
         self.planning = Planning(self.state, self.options)
+        self._know_nodes()
+
+    def _know_nodes(self) -> None:
         self.planning.know_nodes(self.watch.nodes(), self.watch.former())
 
     # --- what goes out ------------------------------------------------------------------------------------
@@ -271,7 +274,7 @@ class JobsService:
 
     def _measure(self, reports: Iterable[NodeReport]) -> None:
         if self.watch.observe(reports):
-            self.planning.know_nodes(self.watch.nodes(), self.watch.former())
+            self._know_nodes()
             self._dirty = True
         for node_id, fractions in self.watch.used_fractions():
             self.planning.measure(node_id, fractions)
@@ -303,7 +306,7 @@ class JobsService:
             self.broken_rounds += 1
             print(f"steelyard: a round of planning broke: {error!r}", file=sys.stderr, flush=True)
             self.planning = Planning(self.state, self.options)
-            self.planning.know_nodes(self.watch.nodes(), self.watch.former())
+            self._know_nodes()
             return []
 
     def _with_port(self, event: Event) -> Event:

@@ -52,7 +52,9 @@ _OWN = frozenset(
         b"x-real-ip",
     )
 )
-_FORWARDED = b"x-forwarded-"  # For, Proto, Host, Port, Prefix ...: only a believed proxy's are told further
+FORWARDED_PREFIX = (
+    b"x-forwarded-"  # For, Proto, Host, Port, Prefix ...: only a believed proxy's are told further
+)
 
 
 @dataclass(slots=True)
@@ -147,9 +149,9 @@ def _collect(head: Head, fields: list[tuple[bytes, bytes]]) -> None:
     lines, own = head.lines, head.own
     for name, value in fields:
         lower = name.lower()
-        if lower not in _OWN and not lower.startswith(_FORWARDED):
+        if not _ends_here(lower):
             # CGI and WSGI take an underscore for a dash: what looks like ours then goes no further.
-            if b"_" not in lower or not _looks_own(lower.replace(b"_", b"-")):
+            if not _ends_here(lower.replace(b"_", b"-")):
                 lines.append(b"%b: %b\r\n" % (name, value))
             continue
         value = value.strip(b" \t")  # llhttp leaves the blanks behind a value
@@ -175,8 +177,8 @@ def _collect(head: Head, fields: list[tuple[bytes, bytes]]) -> None:
         head.keep_alive = False
 
 
-def _looks_own(name: bytes) -> bool:
-    return name in _OWN or name.startswith(_FORWARDED)
+def _ends_here(name: bytes) -> bool:
+    return name in _OWN or name.startswith(FORWARDED_PREFIX)
 
 
 def _obey_connection(head: Head, connection: bytes) -> None:

@@ -195,6 +195,7 @@ class UpstreamConnection:
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by asyncio."""
         self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(high=0)  # a request leaves at once
         self._write = self.transport.write
         poll = select.poll()
         poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
@@ -339,6 +340,12 @@ class UpstreamConnection:
         self.close()
         if receiver is not None:
             receiver.upstream_lost(error)
+
+    def pause_writing(self) -> None:
+        """Called by asyncio: the engine reads slowly. Nothing to pause: the whole request has been written."""
+
+    def resume_writing(self) -> None:
+        """Called by asyncio."""
 
     def eof_received(self) -> None:
         """Called by asyncio; returning None closes the transport."""

@@ -108,7 +108,8 @@ def test_a_large_request_to_an_engine_that_reads_slowly_is_no_fault(bench: Bench
     async def send_it() -> int:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: problems.append(context))
-        may_read, all_read = asyncio.Event(), loop.create_future()
+        may_read = asyncio.Event()
+        all_read: asyncio.Future[int] = loop.create_future()
 
         async def engine(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await may_read.wait()

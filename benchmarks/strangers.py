@@ -2,11 +2,11 @@
 
 Slow heads: 5,000 connections send 4,000 bytes of a head, then a byte every few seconds, and never end it.
 An honest client asks at a steady pace on one connection, by turns without them and beside them; its p99 of
-both, and what the worker's memory grew by, are compared. Who drips shares a core with the honest client, which
-strangers do not: so there is a third turn, in which they drip at a socket that nobody reads, and what is slower
-beside them than in that turn is the gateway's doing. Names: 100,000 requests that each show another wrong key,
-ask for another unknown model or another path; the worker's memory and the number of metric series are read on
-the way.
+both, and what the worker's memory grew by, are compared. Who drips shares a core with the honest client,
+which strangers do not: so there is a third turn, in which they drip at a socket that nobody reads, and what
+is slower beside them than in that turn is the gateway's doing. Names: 100,000 requests that each show
+another wrong key, ask for another unknown model or another path; the worker's memory and the number of
+metric series are read on the way.
 
 The gateway has one worker on one core; all else shares the other.
 """

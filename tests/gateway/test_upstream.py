@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import uvloop
@@ -119,7 +119,8 @@ def test_a_large_request_to_an_engine_that_reads_slowly_is_no_fault(bench: Bench
         async with await asyncio.start_server(engine, "127.0.0.1", 0, limit=65_536) as server:
             place = server.sockets[0].getsockname()
             pool = bench.context.upstreams[0]
-            _, connection = await loop.create_connection(lambda: UpstreamConnection(pool), *place)
+            connection = UpstreamConnection(pool)
+            await loop.create_connection(lambda: cast(asyncio.Protocol, connection), *place)
             connection.send(AnswerReceiver(), b"head", body, head_request=False)
             assert connection.transport.get_write_buffer_size() > 0
             may_read.set()

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests.harness.jobs import eventually as wait_until
 
-from steelyard.jobs.executor import Attempt, AttemptEvent, EventKind, Liveness, StartOrder
+from steelyard.jobs.executor import Attempt, AttemptEvent, EventKind, Liveness, NodeReport, StartOrder
 from steelyard.jobs.executors import node_attempts
 from steelyard.jobs.executors.attempt_process import NODE_MARK
 from steelyard.jobs.executors.attempt_store import AttemptStore
@@ -110,6 +111,32 @@ def test_row_5_a_node_that_wakes_up_after_its_fence_runs_nothing(
     executing.executor.reattach([(Attempt(task_id="1.0", epoch=1), "A")])
     wait_until(lambda: executing.heard(EventKind.LOST))
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_former_node_leaves_nothing_behind_once_its_tasks_ended(
+    executing: Executing, tmp_path: Path
+) -> None:
+    last = order(tmp_path, f"until [ -e {tmp_path}/go ]; do sleep 0.05; done")
+    executing.executor.start(last)
+    wait_until(lambda: executing.heard(EventKind.STARTED))
+    agent = executing.executor._agent("A")
+    successor = LocalExecutor(tmp_path / "nodes", [replace(NODE, name="B")], term=2)
+    successor.reattach([(last.attempt, "A")])
+
+    def reported() -> dict[str, NodeReport]:
+        events = successor.poll()
+        if any(each.kind is EventKind.ENDED for each in events):
+            successor.acknowledge(last.attempt)
+        return {each.node_id: each for each in successor.nodes()}
+
+    wait_until(lambda: all(each.telemetry is not None for each in reported().values()))
+    assert [name for name, each in reported().items() if each.is_former] == ["A"]
+    (tmp_path / "go").touch()
+    wait_until(lambda: "A" not in reported())
+    tables = [each for each in vars(successor).values() if isinstance(each, dict | set)]
+    assert not [each for each in tables if "A" in each]
+    wait_until(lambda: agent is not None and not agent.exists)
+    successor.dismiss(0.0)
 
 
 def test_what_runs_dies_with_its_agent(executing: Executing, tmp_path: Path) -> None:

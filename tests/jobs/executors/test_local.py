@@ -1,5 +1,6 @@
 """The local executor with real processes: rows 5, 6, 11 and 16 of the fault matrix, and a busy machine."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -137,6 +139,29 @@ def test_a_former_node_leaves_nothing_behind_once_its_tasks_ended(
     assert not [each for each in tables if "A" in each]
     wait_until(lambda: agent is not None and not agent.exists)
     successor.dismiss(0.0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"command": ("/bin/echo", "a\0b")},
+        {"environment": {"A=B": "x"}},
+        {"environment": {"A": "\0"}},
+        {"working_directory": "\0"},
+        {"nice": 2**40},
+        {"demand": Resources(memory_bytes=1e300)},
+    ],
+)
+def test_what_no_system_call_takes_is_refused_and_ends_no_agent(
+    executing: Executing, tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    wait_until(lambda: executing.executor._agent("A") is not None)  # it answers before it says who it is
+    agent = executing.executor._agent("A")
+    executing.executor.start(dataclasses.replace(order(tmp_path, "true"), **wrong))
+    wait_until(lambda: executing.heard(EventKind.REFUSED))
+    executing.executor.start(order(tmp_path, "true", task_id="2.0"))
+    wait_until(lambda: any(each.attempt.task_id == "2.0" for each in executing.executor.poll()))
+    assert executing.executor._agent("A") == agent
 
 
 def test_what_runs_dies_with_its_agent(executing: Executing, tmp_path: Path) -> None:

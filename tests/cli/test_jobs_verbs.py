@@ -1,6 +1,9 @@
 """The verbs of the jobs plane: what they print, and what a mistake costs."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,6 +92,16 @@ def test_mistakes_are_one_sentence(service: RunningJobs, tmp_path: Path) -> None
     assert "needs --address HOST:PORT" in str(ray.exception)
     slurm = CliRunner().invoke(steelyard, ["up", "--executor", "slurm", "--node", "A"])
     assert "knows its own nodes" in str(slurm.exception)
+    for never in ("nan", "inf"):
+        smooth = CliRunner().invoke(steelyard, ["up", "--smoothing", never, "--state", str(tmp_path)])
+        assert f"--smoothing is {never}: it must be in 0..3600 s" in str(smooth.exception)
+    command = [sys.executable, "-m", "steelyard", "up", "--detach", "--state", str(tmp_path), "--node", "a b"]
+    hidden = subprocess.run(
+        command, capture_output=True, text=True, timeout=60,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(service.paths)},
+    )  # fmt: skip
+    assert hidden.returncode == 2
+    assert "did not start: a node's name is 'a b'" in hidden.stderr
 
 
 def test_what_others_named_is_shown_as_it_is_and_moves_no_cursor(service: RunningJobs) -> None:

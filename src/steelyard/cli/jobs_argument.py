@@ -29,6 +29,19 @@ def with_json(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
 
 
+def shown(value: Any) -> Any:
+    """An answer for a terminal: what others named must not move its cursor or colour its text."""
+    if isinstance(value, str):
+        return value if value.isprintable() else "".join(map(_shown, value))
+    if isinstance(value, dict):
+        return {name: shown(each) for name, each in value.items()}
+    return [shown(each) for each in value] if isinstance(value, list) else value
+
+
+def _shown(character: str) -> str:
+    return character if character.isprintable() else repr(character)[1:-1]
+
+
 def client_of(state: Path | None) -> JobsClient:
     """A client; it connects when asked something."""
     return JobsClient(state)
@@ -62,4 +75,4 @@ def amount(size_bytes: float) -> str:
 
 def console() -> Console:
     """For tables: as wide as the terminal, or wide enough for a file."""
-    return Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+    return Console(width=None if sys.stdout.isatty() else 140, highlight=False, markup=False, emoji=False)

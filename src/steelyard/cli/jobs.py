@@ -5,8 +5,9 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from steelyard.cli.jobs_argument import ago, client_of, console, print_json, span, with_json, with_state
+from steelyard.cli.jobs_argument import ago, client_of, print_json, span, with_json, with_state
 from steelyard.cli.nodes import tenant_table
+from steelyard.cli.terminal import console
 from steelyard.model.job_record import TaskState
 
 

@@ -342,7 +342,7 @@ class UpstreamConnection:
             receiver.upstream_lost(error)
 
     def pause_writing(self) -> None:
-        """Called by asyncio: the engine reads slowly. Nothing to pause: the whole request has been written."""
+        """Called by asyncio: the engine reads slowly. There is nothing to pause: all has been written."""
 
     def resume_writing(self) -> None:
         """Called by asyncio."""

@@ -104,6 +104,40 @@ def test_mistakes_are_one_sentence(service: RunningJobs, tmp_path: Path) -> None
     assert "did not start: a node's name is 'a b'" in hidden.stderr
 
 
+def test_orders_that_cannot_be_followed_say_why(service: RunningJobs) -> None:
+    first, second = service.submit("true"), service.submit("sleep 60", grace="100ms")
+    service.wait_state(first, "done")
+    service.wait_state(second, "running")
+    here = service.task(second)["node"]
+    other = "B" if here == "A" else "A"
+
+    def refused(*arguments: str) -> str:
+        result = run(service, *arguments, fails=True)
+        assert isinstance(result.exception, BadRequest), repr(result.exception)
+        return str(result.exception)
+
+    assert refused("resume", first) == f"job {first} has ended (done): there is nothing to resume"
+    assert refused("pause", first) == f"job {first} has ended (done): there is nothing to pause"
+    assert refused("cancel", f"{first}.0") == f"{first}.0 is a task: name its job, {first}"
+    assert refused("move", f"{second}.7", other) == (
+        f"there is no task '{second}.7': the last of its job is {second}.0"
+    )
+    assert refused("move", second, here) == f"task {second}.0 is on {here} already"
+    wide = service.submit("true", resources={"cpu_cores": 100})
+    assert refused("move", wide, "A") == f"task {wide}.0 (100 cores) cannot go to A: too little CPU free"
+    run(service, "drain", other, "--reason", "new memory")
+    assert refused("move", second, other).endswith(f"cannot go to {other}: new memory")
+    barred = service.submit("true", nodes=["Z"])
+    eventually(lambda: "node = Z" in str(service.task(barred).get("waits")))
+    assert "may use no node that takes tasks now: it wants node = Z (1 more is drained or lost)" in str(
+        service.task(barred)["waits"]["why"]
+    )
+    run(service, "drain", other, "--undo")
+    several = run(service, "cancel", "99", second, wide, barred, fails=True)
+    assert f"job {second}: stopping" in several.stdout, "those that can be are cancelled"
+    assert "there is no job '99'" in str(several.exception)
+
+
 def test_what_others_named_is_shown_as_it_is_and_moves_no_cursor(service: RunningJobs) -> None:
     text = "[/foo] [bold]x"
     job_id = service.submit("exit 1", name=text, tenant="[/t]", retry={"max_retries": 0})

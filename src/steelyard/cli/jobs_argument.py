@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 
 from steelyard.jobs.client import JobsClient
+from steelyard.model.errors import BadRequest
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -45,6 +46,19 @@ def _shown(character: str) -> str:
 def client_of(state: Path | None) -> JobsClient:
     """A client; it connects when asked something."""
     return JobsClient(state)
+
+
+def order_each(state: Path | None, op: str, job_ids: Sequence[str]) -> None:
+    """Order it for each job and print what became of it. Raises BadRequest at the end, for those refused."""
+    client, refused = client_of(state), list[str]()
+    for job_id in job_ids:
+        try:
+            client.ask(op, job=job_id)
+            print(f"job {job_id}: {client.ask('job', job=job_id)['state']}")
+        except BadRequest as error:
+            refused.append(str(error))
+    if refused:
+        raise BadRequest("; ".join(refused))
 
 
 def print_json(value: object) -> None:

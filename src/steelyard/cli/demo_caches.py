@@ -8,7 +8,7 @@ import click
 from rich.table import Table
 
 from steelyard.cli import exit_codes
-from steelyard.cli.jobs_argument import console
+from steelyard.cli.terminal import console
 from steelyard.demo.cache_story import KEYS, POLICIES, CacheStory, play
 from steelyard.demo.caches import nginx_command
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from steelyard.cli import exit_codes
-from steelyard.cli.jobs_argument import console
+from steelyard.cli.terminal import console
 from steelyard.demo.seed_case import NODE_LOADS, TASKS
 from steelyard.demo.seed_jobs import Scene, SeedDemo
 from steelyard.reports.timeline import Bar, Mark, curves, gantt, table, write_report

@@ -3,7 +3,7 @@
 import click
 from rich.table import Table
 
-from steelyard.cli.jobs_argument import console
+from steelyard.cli.terminal import console
 from steelyard.demo.seed_math import MinLoadRun, differences, section_4_4, section_5
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from steelyard.cli.jobs_argument import client_of, console, print_json, shown, span, with_json, with_state
+from steelyard.cli.jobs_argument import client_of, print_json, shown, span, with_json, with_state
+from steelyard.cli.terminal import console
 
 
 @click.command()

@@ -8,7 +8,6 @@ from rich.table import Table
 from steelyard.cli.jobs_argument import (
     ago,
     client_of,
-    console,
     print_json,
     shown,
     span,
@@ -16,6 +15,7 @@ from steelyard.cli.jobs_argument import (
     with_state,
 )
 from steelyard.cli.nodes import tenant_table
+from steelyard.cli.terminal import console
 from steelyard.model.job_record import TaskState
 
 

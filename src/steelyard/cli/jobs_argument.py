@@ -1,14 +1,12 @@
 """What the verbs of the jobs plane share: where the service is, and how answers are printed."""
 
 import json
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from rich.console import Console
 
 from steelyard.jobs.client import JobsClient
 from steelyard.model.errors import BadRequest
@@ -85,8 +83,3 @@ def amount(size_bytes: float) -> str:
         if size_bytes >= size:
             return f"{size_bytes / size:.1f} {unit}"
     return f"{size_bytes:.0f} B"
-
-
-def console() -> Console:
-    """For tables: as wide as the terminal, or wide enough for a file."""
-    return Console(width=None if sys.stdout.isatty() else 140, highlight=False, markup=False, emoji=False)

@@ -6,7 +6,8 @@ from typing import Any
 import click
 from rich.table import Table
 
-from steelyard.cli.jobs_argument import amount, client_of, console, print_json, shown, with_json, with_state
+from steelyard.cli.jobs_argument import amount, client_of, print_json, shown, with_json, with_state
+from steelyard.cli.terminal import console
 
 
 @click.command()

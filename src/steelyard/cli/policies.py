@@ -3,9 +3,9 @@
 import json
 
 import click
-from rich.console import Console
 from rich.table import Table
 
+from steelyard.cli.terminal import console
 from steelyard.config.job_plugins import policy_summaries
 from steelyard.config.plugins import summaries
 from steelyard.policies.ordering.registry import DEFAULT_ORDERING
@@ -36,4 +36,4 @@ def policies(as_json: bool) -> None:
         table = Table("Policy", "Picks", box=None, title=kind.capitalize(), title_justify="left")
         for name, text in listed.items():
             table.add_row(name, text)
-        Console().print(table)
+        console().print(table)

@@ -6,10 +6,10 @@ from functools import partial
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from steelyard.cli.terminal import console
 from steelyard.cli.trace_argument import at_speed, load_requests
 from steelyard.config.plugins import check_policy_name, make_policy
 from steelyard.engines.profiles import PROFILES
@@ -95,7 +95,7 @@ def simulate(
     fleet = [PROFILES[profiles[slot % len(profiles)]] for slot in range(replicas)]
     objective = Objective(ttft_s=slo_ttft, tpot_s=slo_tpot)
     trials: list[Trial] = []
-    with Progress(console=Console(stderr=True), transient=True, disable=as_json) as progress:
+    with Progress(console=console(stderr=True), transient=True, disable=as_json) as progress:
         for speed in speeds:
             requests = at_speed(loaded, speed)
             for name in names:
@@ -121,7 +121,7 @@ def simulate(
     if as_json:
         click.echo(json.dumps([trial.report.as_json() for trial in trials], indent=2))
         return
-    Console().print(table_of([trial.report for trial in trials]))
+    console().print(table_of([trial.report for trial in trials]))
     if report is not None:
         click.echo(f"plots: {report}")
 

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
 from steelyard.cli.cluster_argument import GENERATED, cluster_of, holds_jobs, jobs_of, nodes_of
 from steelyard.cli.cluster_queue import DURATIONS, QueueSettings, simulate_queue
+from steelyard.cli.terminal import console
 from steelyard.model.errors import ConfigError
 from steelyard.policies.placement.registry import DEFAULT_PLACEMENT, PLACEMENTS
 from steelyard.reports.cluster_page import Curve, bars, curves, table, write_cluster_page
@@ -115,7 +115,7 @@ def simulate_cluster(
     if as_json:
         click.echo(json.dumps([each.as_json() for each, _ in results], indent=2))
         return
-    Console().print(table_of(results))
+    console().print(table_of(results))
     if hopeless := trial.tasks_too_large():
         click.echo(f"{hopeless} tasks of the trace fit on no node, however empty")
     if report is not None:
@@ -127,7 +127,7 @@ def _run(trial: Trial, names: tuple[str, ...], seeds: range, quiet: bool) -> Res
         if name not in PLACEMENTS:
             trial.run(name, seeds[0])  # says what is known
     results: Results = []
-    with Progress(console=Console(stderr=True), transient=True, disable=quiet) as progress:
+    with Progress(console=console(stderr=True), transient=True, disable=quiet) as progress:
         for name in names:
             total = sum(1 for _ in trial.events(seeds[0])) * len(seeds)
             bar = progress.add_task(name, total=total)

@@ -14,7 +14,8 @@ from rich.table import Table
 
 from steelyard.cli import exit_codes
 from steelyard.cli.admin_client import DEFAULT_ADMIN, read_admin, read_metrics
-from steelyard.cli.jobs_argument import console, print_json, span, with_json
+from steelyard.cli.jobs_argument import print_json, span, with_json
+from steelyard.cli.terminal import console
 from steelyard.cluster.membership import ReplicaState
 
 _UP = (ReplicaState.HEALTHY.value, ReplicaState.STARTING.value)

@@ -14,8 +14,9 @@ from rich.text import Text
 
 from steelyard.cli import top_gateway
 from steelyard.cli.admin_client import DEFAULT_ADMIN
-from steelyard.cli.jobs_argument import client_of, console, print_json, shown, span, with_json, with_state
+from steelyard.cli.jobs_argument import client_of, print_json, shown, span, with_json, with_state
 from steelyard.cli.nodes import node_table
+from steelyard.cli.terminal import console
 from steelyard.jobs.client import JobsClient, NoService
 from steelyard.model.errors import ConfigError
 

@@ -14,7 +14,8 @@ from tests.harness.jobs import RunningJobs, eventually, jobs_service
 
 from steelyard.cli.main import steelyard
 from steelyard.jobs.specification import from_table
-from steelyard.model.errors import BadRequest, SteelyardError
+from steelyard.jobs.submission import submit
+from steelyard.model.errors import BadRequest, ConfigError, SteelyardError
 
 
 @pytest.fixture(scope="module")
@@ -197,6 +198,27 @@ def test_a_call_of_nonsense_through_the_door_ends_no_service(service: RunningJob
         with pytest.raises(BadRequest):
             service.client.ask(op, **values)
     assert service.wait_state(service.submit("true"), "done")
+
+
+def test_a_python_program_is_told_what_is_wrong_and_may_name_jobs_as_it_has_them(
+    service: RunningJobs,
+) -> None:
+    for command in (None, 5, b"true", [1]):
+        with pytest.raises(ConfigError, match="Expected `str"):
+            submit(command, state=service.folder)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="Expected `array`, got `int`"):
+        submit("true", state=service.folder, after=5)
+    first = submit("true", state=service.folder, working_directory=service.folder, after=None)
+    assert first.wait(30) == "done"
+    for after in (first, first.job_id, [first], (first.job_id,)):
+        assert submit(("true",), state=service.folder, after=after).wait(30) == "done"
+
+
+def test_a_journal_that_is_none_is_a_mistake_of_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "journal.sqlite").write_text("a letter, no data base" * 100)
+    result = CliRunner().invoke(steelyard, ["up", "--state", str(tmp_path), "--node", "A"])
+    assert isinstance(result.exception, ConfigError), "exit code 2"
+    assert "choose another --state folder" in str(result.exception)
 
 
 def test_down_ends_all_and_up_goes_on(tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ COLUMNS: dict[str, list[tuple[str, str, str]]] = {
         ("system", "system_us", ",.0f"),
         ("CPU µs an event", "cpu_event_us", ".1f"),
         ("core busy", "busy_fraction", ".0%"),
-        ("seconds", "seconds", ".1f"),
+        ("events a read of the client", "events_a_read", ".2f"),
+        ("p99 between reads, ms (sent every 10)", "gap_p99_ms", ".0f"),
         ("memory, MB", "memory_mb", ".0f"),
     ],
     "idle": [

@@ -1,14 +1,20 @@
 """The verbs of the jobs plane: what they print, and what a mistake costs."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from msgspec import to_builtins
 from tests.harness.jobs import RunningJobs, eventually, jobs_service
 
 from steelyard.cli.main import steelyard
+from steelyard.jobs.specification import from_table
+from steelyard.model.errors import BadRequest, SteelyardError
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +92,77 @@ def test_mistakes_are_one_sentence(service: RunningJobs, tmp_path: Path) -> None
     assert "needs --address HOST:PORT" in str(ray.exception)
     slurm = CliRunner().invoke(steelyard, ["up", "--executor", "slurm", "--node", "A"])
     assert "knows its own nodes" in str(slurm.exception)
+    for never in ("nan", "inf"):
+        smooth = CliRunner().invoke(steelyard, ["up", "--smoothing", never, "--state", str(tmp_path)])
+        assert f"--smoothing is {never}: it must be in 0..3600 s" in str(smooth.exception)
+    command = [sys.executable, "-m", "steelyard", "up", "--detach", "--state", str(tmp_path), "--node", "a b"]
+    hidden = subprocess.run(
+        command, capture_output=True, text=True, timeout=60,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(service.paths)},
+    )  # fmt: skip
+    assert hidden.returncode == 2
+    assert "did not start: a node's name is 'a b'" in hidden.stderr
+
+
+def test_what_others_named_is_shown_as_it_is_and_moves_no_cursor(service: RunningJobs) -> None:
+    text = "[/foo] [bold]x"
+    job_id = service.submit("exit 1", name=text, tenant="[/t]", retry={"max_retries": 0})
+    service.wait_state(job_id, "failed")
+    loud = service.submit("true \x1b[31m\r")
+    service.wait_state(loud, "done")
+    assert text in run(service, "jobs").output.replace("\n", " ")
+    assert text in run(service, "job", job_id).output
+    page = run(service, "job", loud).output
+    assert "\x1b" not in page
+    assert "true \\x1b[31m\\r" in page
+    assert run(service, "top", "--once").exit_code == 0
+    assert run(service, "nodes").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("submit", "--", "echo", "\udcff"),
+        ("submit", "--key", "\udcff", "--", "true"),
+        ("job", "\udcff"),
+        ("cancel", "\udcff"),
+        ("drain", "\udcff"),
+        ("drain", "A", "--reason", "\udcff"),
+        ("logs", "\udcff"),
+        ("move", "1", "\udcff"),
+    ],
+)
+def test_what_is_no_text_is_refused_in_one_sentence(service: RunningJobs, arguments: tuple[str, ...]) -> None:
+    command = [arguments[0], "--state", str(service.folder), *arguments[1:]]
+    result = CliRunner().invoke(steelyard, command)
+    assert isinstance(result.exception, SteelyardError), repr(result.exception)
+    assert "UTF-8 text" in str(result.exception)
+
+
+def test_a_call_of_nonsense_through_the_door_ends_no_service(service: RunningJobs) -> None:
+    job = to_builtins(from_table({"command": "true"}, service.folder))
+    for values in (
+        {"specification": job, "wall_s": "noon"},
+        {"specification": job, "wall_s": [1]},
+        {"specification": job, "key": "k" * 501},
+        {"specification": {**job, "environment": {"A=B": "x"}}},
+        {"specification": {**job, "command": ["true", "\0"]}},
+        {"specification": {**job, "tasks": 10**30}},
+        {"specification": {**job, "nice": -(10**15)}},
+        {"specification": 7},
+        {},
+    ):
+        with pytest.raises(BadRequest):
+            service.client.ask("submit", **values)
+    for op, values in (
+        ("jobs", {"limit": "x"}),
+        ("jobs", {"offset": "y"}),
+        ("logs", {"task": {}}),
+        ("x", {}),
+    ):
+        with pytest.raises(BadRequest):
+            service.client.ask(op, **values)
+    assert service.wait_state(service.submit("true"), "done")
 
 
 def test_down_ends_all_and_up_goes_on(tmp_path: Path) -> None:

@@ -32,6 +32,35 @@ def test_white_space_escapes_and_order_of_keys_make_no_difference() -> None:
     assert hashes(turned) == plain
 
 
+PARTS = st.one_of(
+    st.builds(lambda text: {"type": "text", "text": text}, st.text(max_size=900)),
+    st.builds(lambda url: {"type": "image_url", "image_url": {"url": url, "a": 1}}, st.text(max_size=20)),
+)
+MESSAGES = st.fixed_dictionaries(
+    {"role": st.sampled_from(["user", "assistant", "tool", "rôle"])},
+    optional={
+        "content": st.one_of(st.none(), st.text(max_size=900), st.lists(PARTS, max_size=3)),
+        "tool_call_id": st.text(max_size=9),
+        "tool_calls": st.lists(st.dictionaries(st.text(max_size=4), st.text(max_size=9)), max_size=2),
+    },
+)
+TEXTS = st.one_of(st.none(), st.text(max_size=900))
+
+
+@given(st.lists(MESSAGES, max_size=4), TEXTS, st.one_of(TEXTS, st.lists(st.text(max_size=900), max_size=3)))
+def test_every_way_to_write_a_prompt_gives_the_same_hashes(
+    messages: list[dict[str, object]], system: str | None, prompt: str | list[str] | None
+) -> None:
+    body = {"model": "m", "system": system, "messages": messages, "prompt": prompt, "tools": [SCHEMA] * 30}
+    plain = read_inference(json.dumps(body, ensure_ascii=False).encode()).prefix_hashes
+    assert plain
+    assert hashes(body, indent=1) == plain
+    assert hashes(body, separators=(",", ":")) == plain
+    # An escape that could be shorter has the whole body decoded, which must make no difference.
+    assert read_inference(json.dumps(body).replace("/", "\\/").encode()).prefix_hashes == plain
+    assert hashes({**body, "more": "\x00"}) == plain
+
+
 def test_text_as_a_string_or_as_parts_is_the_same() -> None:
     plain = hashes(chat())
     assert hashes(chat([{"type": "text", "text": TEXT}])) == plain
@@ -110,14 +139,14 @@ def test_half_a_pair_of_surrogates_is_no_json() -> None:
 
 @pytest.mark.parametrize("odd", [{}, {"messages": [{"role": "user", "content": 5}]}])
 def test_long_json_is_not_kept(odd: dict[str, object]) -> None:
-    prompt._sorted_often.cache_clear()
+    prompt._sorted_and_kept.cache_clear()
     long = [{**SCHEMA, "description": "x" * prompt.MAX_SORTED_BYTES}]
     assert hashes({**chat(tools=long), **odd})
     assert hashes({"model": "m", "messages": [[1, 2]] * prompt.MAX_SORTED_BYTES})
-    assert prompt._sorted_often.cache_info().currsize <= bool(odd)  # the short messages of an odd body
+    assert prompt._sorted_and_kept.cache_info().currsize <= bool(odd)  # the short messages of an odd body
     hashes(chat(tools=[SCHEMA]))
     hashes(chat(tools=[SCHEMA]))
-    assert prompt._sorted_often.cache_info().hits == 1
+    assert prompt._sorted_and_kept.cache_info().hits == 1
 
 
 @given(st.lists(st.text(max_size=2000), min_size=1, max_size=4))

@@ -9,6 +9,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from steelyard.cli import exit_codes
 from steelyard.cli.terminal import console
@@ -33,7 +34,7 @@ def jobs(out: Path, hour_s: float) -> None:
     began_s = time.monotonic()
 
     def say(sentence: str) -> None:
-        terminal.print(f"[dim]{time.monotonic() - began_s:5.1f} s[/dim]  {sentence}")
+        terminal.print(Text(f"{time.monotonic() - began_s:5.1f} s", style="dim"), f" {sentence}")
 
     with tempfile.TemporaryDirectory(prefix="steelyard-") as folder:
         demo = SeedDemo(Path(folder) / "state", hour_s, say)
@@ -52,7 +53,7 @@ def _print(terminal: Console, demo: SeedDemo) -> None:
     for name, text in demo.logs.items():
         terminal.print(f"what {name} wrote:")
         for line in text.splitlines():
-            terminal.print(f"  {line}", markup=False)
+            terminal.print(f"  {line}")
 
 
 def _as_table(title: str, columns: list[str], rows: list[list[str]]) -> Table:

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from steelyard.cli.jobs_argument import client_of, print_json, span, with_json, with_state
+from steelyard.cli.jobs_argument import client_of, print_json, shown, span, with_json, with_state
 from steelyard.cli.terminal import console
 
 
@@ -20,7 +20,7 @@ def job(job_id: str, state: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(view)
         return
-    terminal = console()
+    view, terminal = shown(view), console()
     terminal.print(
         f"job {view['job']} ({view['name']}): {view['state']}, {view['done']}/{view['tasks']} done"
     )

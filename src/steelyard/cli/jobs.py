@@ -5,7 +5,15 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from steelyard.cli.jobs_argument import ago, client_of, print_json, span, with_json, with_state
+from steelyard.cli.jobs_argument import (
+    ago,
+    client_of,
+    print_json,
+    shown,
+    span,
+    with_json,
+    with_state,
+)
 from steelyard.cli.nodes import tenant_table
 from steelyard.cli.terminal import console
 from steelyard.model.job_record import TaskState
@@ -22,6 +30,7 @@ def jobs(state: Path | None, as_json: bool, limit: int, only: str | None) -> Non
     if as_json:
         print_json(answer)
         return
+    answer = shown(answer)
     table = Table("job", "name", "tenant", "state", "tasks", "nodes", "ran", "submitted", "because")
     for row in answer["jobs"]:
         table.add_row(

@@ -27,6 +27,19 @@ def with_json(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
 
 
+def shown(value: Any) -> Any:
+    """An answer for a terminal: what others named must not move its cursor or colour its text."""
+    if isinstance(value, str):
+        return value if value.isprintable() else "".join(map(_shown, value))
+    if isinstance(value, dict):
+        return {name: shown(each) for name, each in value.items()}
+    return [shown(each) for each in value] if isinstance(value, list) else value
+
+
+def _shown(character: str) -> str:
+    return character if character.isprintable() else repr(character)[1:-1]
+
+
 def client_of(state: Path | None) -> JobsClient:
     """A client; it connects when asked something."""
     return JobsClient(state)

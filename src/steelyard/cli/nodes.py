@@ -6,7 +6,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from steelyard.cli.jobs_argument import amount, client_of, print_json, with_json, with_state
+from steelyard.cli.jobs_argument import amount, client_of, print_json, shown, with_json, with_state
 from steelyard.cli.terminal import console
 
 
@@ -19,7 +19,7 @@ def nodes(state: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(answer["nodes"])
         return
-    terminal = console()
+    answer, terminal = shown(answer), console()
     terminal.print(node_table(answer["nodes"]))
     if any(row["quota"] for row in answer["tenants"]):
         terminal.print(tenant_table(answer["tenants"]))

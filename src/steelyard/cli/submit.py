@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from steelyard.cli import exit_codes
-from steelyard.cli.jobs_argument import client_of, print_json, with_json, with_state
+from steelyard.cli.jobs_argument import client_of, print_json, shown, with_json, with_state
 from steelyard.jobs.specification import from_table
 from steelyard.jobs.submission import submit_file
 from steelyard.model.errors import ConfigError
@@ -56,7 +56,7 @@ def submit(
         print_json({"jobs": [{"name": each, "job": job_id} for each, job_id in jobs.items()]})
     else:
         for each, job_id in jobs.items():
-            print(f"job {job_id} ({each})")
+            print(f"job {job_id} ({shown(each)})")
     if wait_for_end:
         states = [client.wait(job_id) for job_id in jobs.values()]
         sys.exit(exit_codes.DONE if all(each == "done" for each in states) else exit_codes.FAILED)

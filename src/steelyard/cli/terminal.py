@@ -53,7 +53,10 @@ def console(*, stderr: bool = False) -> "Console":
 
     stream = sys.stderr if stderr else sys.stdout
     piped = not stream.isatty() and "COLUMNS" not in os.environ
-    return Console(stderr=stderr, width=PIPED_WIDTH if piped else None, highlight=False)
+    # What stands in a name is no mark-up.
+    return Console(
+        stderr=stderr, width=PIPED_WIDTH if piped else None, highlight=False, markup=False, emoji=False
+    )
 
 
 def _fill_closed() -> None:

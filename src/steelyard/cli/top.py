@@ -14,7 +14,7 @@ from rich.text import Text
 
 from steelyard.cli import top_gateway
 from steelyard.cli.admin_client import DEFAULT_ADMIN
-from steelyard.cli.jobs_argument import client_of, print_json, span, with_json, with_state
+from steelyard.cli.jobs_argument import client_of, print_json, shown, span, with_json, with_state
 from steelyard.cli.nodes import node_table
 from steelyard.cli.terminal import console
 from steelyard.jobs.client import JobsClient, NoService
@@ -101,7 +101,7 @@ def page(answer: dict[str, Any], trouble: dict[str, str], rows: int) -> Group:
     if answer["gateway"] is not None:
         parts.append(top_gateway.render(answer["gateway"], rows))
     if answer["jobs"] is not None:
-        parts.append(jobs_page(answer["jobs"]))
+        parts.append(jobs_page(shown(answer["jobs"])))
     parts += [Text(f"{name}: {why}", "dim") for name, why in trouble.items()]
     return Group(*parts)
 

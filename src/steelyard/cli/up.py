@@ -24,6 +24,7 @@ from steelyard.policies.rebalancing.registry import DEFAULT_REBALANCING
 from steelyard.scheduling.options import BACKFILLS
 
 DETACHED_WAIT_S = 15.0
+PREFIX = "steelyard: "
 IN_FILES = ("nodes", "quotas", "retention")
 
 
@@ -148,4 +149,11 @@ def _detach(folder: Path, standby: bool) -> None:
             print(f"jobs service {child.pid} stands by; its log is {log_path}")
             return
         time.sleep(0.05)
-    raise ConfigError(f"the service did not start: see {log_path}")
+    raise ConfigError(f"the service did not start: {_last_words(log_path, begin)}see {log_path}")
+
+
+def _last_words(log_path: Path, begin: int) -> str:
+    """The sentence with which a service ended, if it said one."""
+    lines = log_path.read_bytes()[begin:].decode(errors="replace").splitlines()
+    said = [line.removeprefix(PREFIX) for line in lines if line.startswith(PREFIX)]
+    return f"{said[-1]}; " if said else ""

@@ -18,7 +18,7 @@ from steelyard.gateway.pool_tries import PoolTries, tries_of
 from steelyard.gateway.relay import Relay, whole_tokens
 from steelyard.gateway.request_plan import RequestPlan
 from steelyard.gateway.routes import Pool
-from steelyard.gateway.upstream import UpstreamConnection
+from steelyard.gateway.upstream import AnswerReceiver, UpstreamConnection
 from steelyard.model.errors import BadRequest, NoEligibleReplica, UpstreamError
 from steelyard.model.pick import Pick
 from steelyard.model.request import Request
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 NOTHING_TRIED: frozenset[int] = frozenset()
 
 
-class Exchange:
+class Exchange(AnswerReceiver):
     """One request and its answer.
 
     attempts: engines that were asked.

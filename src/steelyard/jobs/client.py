@@ -48,7 +48,10 @@ class JobsClient:
 
     def ask(self, op: str, **values: object) -> dict[str, Any]:
         """One request. Raises NoService, Unanswered, or BadRequest with what the service says."""
-        line = msgspec.json.encode({"op": op, **values}) + b"\n"
+        try:
+            line = msgspec.json.encode({"op": op, **values}) + b"\n"
+        except UnicodeEncodeError as error:
+            raise BadRequest(f"{error.object!r} is not UTF-8 text: the jobs service takes no other") from None
         try:
             stream = self._sent(line)
         except OSError as error:

@@ -8,18 +8,34 @@ from typing import Any
 
 from steelyard.jobs.client import JobsClient
 from steelyard.jobs.specification import command_of, from_table, read_jobs
+from steelyard.model.errors import ConfigError
+from steelyard.model.job_specification import JobSpecification
 
 
 def submit_file(client: JobsClient, path: Path, key: str = "") -> dict[str, str]:
     """Submit the jobs of a file in order; name → job. With a key, each job's is KEY/NUMBER."""
     known: dict[str, str] = {}
     wanted = read_jobs(path)
+    _check_order(path, wanted)
     for number, specification in enumerate(wanted):
         after = tuple(known.get(each, each) for each in specification.after)
         own_key = f"{key}/{number}" if key and len(wanted) > 1 else key
         name = specification.name if specification.name not in known else f"{specification.name}-{number}"
         known[name] = client.submit(replace(specification, after=after), own_key)
     return known
+
+
+def _check_order(path: Path, wanted: Sequence[JobSpecification]) -> None:
+    """Jobs wait for earlier ones, so that no two wait for each other. Raises ConfigError."""
+    for at, specification in enumerate(wanted):
+        earlier = {each.name for each in wanted[:at]}
+        later = {each.name for each in wanted[at:]} - earlier
+        for name in specification.after:
+            if name in later:
+                raise ConfigError(
+                    f"{path}: job {specification.name!r} is after {name!r}, which is not before it in the "
+                    "file: put it further up"
+                )
 
 
 @dataclass(frozen=True, slots=True)

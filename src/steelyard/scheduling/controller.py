@@ -67,6 +67,8 @@ def step(state: ControllerState, event: Event, now_s: float) -> Changes:
 
 def _take_in(turn: Turn, event: Event) -> None:  # state machine
     match event:
+        case TimePassed():  # first, since it is by far the most frequent
+            _time_passed(turn, event)
         case Submitted():
             _submitted(turn, event)
         case Placed():
@@ -101,8 +103,6 @@ def _take_in(turn: Turn, event: Event) -> None:  # state machine
             _resume_ordered(turn, event)
         case Forgotten():
             _forgotten(turn, event)
-        case TimePassed():
-            _time_passed(turn, event)
         case Recovered():
             _recovered(turn, event)
 

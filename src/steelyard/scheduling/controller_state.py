@@ -151,10 +151,15 @@ class ControllerState:
         """What was decided about a node; nothing yet for one never judged."""
         return self.nodes.get(node_id) or NodeRecord(node_id=node_id)
 
+    def is_lost(self, node_id: str) -> bool:
+        """Whether a node is judged dead."""
+        node = self.nodes.get(node_id)
+        return node is not None and bool(node.lost)
+
     def takes_tasks(self, node_id: str) -> bool:
         """Whether a node may be given tasks, as far as decisions go."""
-        node = self.node(node_id)
-        return not node.cordoned and not node.lost
+        node = self.nodes.get(node_id)
+        return node is None or (not node.cordoned and not node.lost)
 
     def job_is_done(self, job_id: str) -> bool:
         """Whether every task of a job is done."""

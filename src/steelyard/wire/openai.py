@@ -14,8 +14,18 @@ from msgspec.structs import astuple
 
 from steelyard.model.errors import BadRequest
 from steelyard.model.request import PREFIX_HASH_BITS, Request
-from steelyard.wire.openai_bodies import PROMPT_PARTS_AT, Answer, Body, ModelOnly, PromptBody, Usage
-from steelyard.wire.prompt import canonical_prompt
+from steelyard.wire.openai_bodies import (
+    PROMPT_PARTS_AT,
+    Answer,
+    Body,
+    ModelOnly,
+    PromptBody,
+    Usage,
+    WrittenMessage,
+    WrittenPart,
+    WrittenPromptBody,
+)
+from steelyard.wire.prompt import canonical_prompt, has_long_escapes, written_part
 
 BYTES_PER_TOKEN: Final = 4
 BLOCK_BYTES: Final = 1024
@@ -29,6 +39,11 @@ HASH_MASK: Final = (1 << PREFIX_HASH_BITS) - 1
 
 _decode_body: Final = msgspec.json.Decoder(Body).decode
 _decode_prompt: Final = msgspec.json.Decoder(PromptBody).decode
+_decode_written_prompt: Final = msgspec.json.Decoder(WrittenPromptBody).decode
+_decode_parts: Final = msgspec.json.Decoder(list[WrittenPart] | None).decode
+_decode_messages: Final = msgspec.json.Decoder(list[WrittenMessage] | None).decode
+_decode_raws: Final = msgspec.json.Decoder(list[msgspec.Raw] | None).decode
+_decode_null: Final = msgspec.json.Decoder(None).decode
 _model_decoder: Final = msgspec.json.Decoder(ModelOnly)
 _answer_decoder: Final = msgspec.json.Decoder(Answer)
 _digest: Final = xxhash.xxh3_64_intdigest
@@ -41,16 +56,15 @@ def read_inference(body: bytes, tenant: str = "", affinity_key: str = "") -> Req
     """
     long = len(body) >= LONG_BODY_BYTES
     try:
-        fields = _decode_long(body) if long else _decode_body(body)
+        # All fields at once: one by one they cost four times as much.
+        values: tuple[Any, ...] = _read_long(body) if long else astuple(_decode_body(body))
     except msgspec.ValidationError:
         return _read_loosely(body, affinity_key)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"the body is not valid JSON: {error}", code="invalid_json") from None
-    # All fields at once: one by one they cost four times as much.
-    values: tuple[Any, ...] = astuple(fields)
     model: str = values[0]
     check_model(model)
-    prompt = _prompt(values[PROMPT_PARTS_AT:]) if long else b"".join(values[PROMPT_PARTS_AT:])
+    prompt: bytes = values[PROMPT_PARTS_AT] if long else b"".join(values[PROMPT_PARTS_AT:])
     size = len(prompt)
     output_tokens: int = values[1] or values[2] or values[3] or 0
     return Request(
@@ -65,21 +79,37 @@ def read_inference(body: bytes, tenant: str = "", affinity_key: str = "") -> Req
     )
 
 
-def _decode_long(body: bytes) -> Body | PromptBody:
-    """With the text of the prompt; as it was written when that has an unknown shape, such as embeddings of
-    tokens. Raises what msgspec raises.
+def _read_long(body: bytes) -> tuple[Any, ...]:
+    """The fields beside the prompt, then the prompt's text: as it was written when that has an unknown shape,
+    such as embeddings of tokens. Raises what msgspec raises.
     """
     try:
-        return _decode_prompt(body)
+        if has_long_escapes(body):
+            values: tuple[Any, ...] = astuple(_decode_prompt(body))
+            prompt = canonical_prompt(values[PROMPT_PARTS_AT:])
+        else:
+            values = astuple(_decode_written_prompt(body))
+            prompt = _written_prompt(values[PROMPT_PARTS_AT:])
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return _decode_body(body)  # what is wrong with all of it, this says as well
-
-
-def _prompt(parts: tuple[Any, ...]) -> bytes:
-    try:
-        return canonical_prompt(parts)
+        values = astuple(_decode_body(body))  # what is wrong with all of it, this says as well
+        prompt = canonical_prompt(values[PROMPT_PARTS_AT:])
     except UnicodeEncodeError:  # half of a pair of surrogates: no engine reads it either
-        return b""
+        prompt = b""
+    return (*values[:PROMPT_PARTS_AT], prompt)
+
+
+def _written_prompt(parts: tuple[Any, ...]) -> bytes:
+    system, instructions, tools, messages, prompt, items = parts
+    return canonical_prompt(
+        (
+            written_part(system, _decode_parts),
+            written_part(instructions, _decode_null),
+            tools,
+            messages,
+            written_part(prompt, _decode_raws),
+            written_part(items, _decode_messages),
+        )
+    )
 
 
 def check_model(model: str) -> None:

@@ -76,6 +76,48 @@ class PromptBody(Asked, gc=False):
     input: str | list[Message] | None = None
 
 
+class WrittenPart(msgspec.Struct, gc=False):
+    """A `Part` whose text is left as it was written."""
+
+    type: str = ""
+    text: msgspec.Raw = NOTHING
+    image_url: msgspec.Raw = NOTHING
+    video_url: msgspec.Raw = NOTHING
+    audio_url: msgspec.Raw = NOTHING
+    input_audio: msgspec.Raw = NOTHING
+    source: msgspec.Raw = NOTHING
+    file: msgspec.Raw = NOTHING
+    id: msgspec.Raw = NOTHING
+    name: msgspec.Raw = NOTHING
+    input: msgspec.Raw = NOTHING
+    tool_use_id: msgspec.Raw = NOTHING
+    content: msgspec.Raw = NOTHING
+
+
+class WrittenMessage(msgspec.Struct, gc=False):
+    """A `Message` whose content is left as it was written."""
+
+    role: str = ""
+    content: msgspec.Raw = NOTHING
+    name: msgspec.Raw = NOTHING
+    tool_calls: msgspec.Raw = NOTHING
+    tool_call_id: msgspec.Raw = NOTHING
+    call_id: msgspec.Raw = NOTHING
+    arguments: msgspec.Raw = NOTHING
+    output: msgspec.Raw = NOTHING
+
+
+class WrittenPromptBody(Asked, gc=False):
+    """A `PromptBody` whose texts are left as they were written."""
+
+    system: msgspec.Raw = NOTHING
+    instructions: msgspec.Raw = NOTHING
+    tools: msgspec.Raw = NOTHING
+    messages: list[WrittenMessage] | None = None
+    prompt: msgspec.Raw = NOTHING
+    input: msgspec.Raw = NOTHING
+
+
 class ModelOnly(msgspec.Struct):
     model: str = ""
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from subprocess import SubprocessError
 
 import psutil
 
@@ -96,6 +97,9 @@ class NodeAttempts:
             self._store.put_process(attempt, process.identity)
         except OSError as error:
             return self._refused(attempt, error)
+        except (ValueError, OverflowError, SubprocessError) as error:
+            # What no system call takes, such as a zero byte in an argument: that job's fault alone.
+            return self._refused(attempt, OSError(0, str(error)))
         return self._event(attempt, EventKind.STARTED)
 
     def _refused(self, attempt: Attempt, error: OSError) -> AttemptEvent | None:

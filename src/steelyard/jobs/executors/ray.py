@@ -97,7 +97,9 @@ class RayExecutor:
             if usable and is_enough(node.is_open for node in usable):
                 return
         self.close()
-        why = ", ".join(f"{name}: {node.reason}" for name, node in self._nodes.items() if node.reason)
+        silent = f"silent for {CONNECT_TIMEOUT_S:g} s"
+        alive = {name: node for name, node in self._nodes.items() if node.info.alive}
+        why = ", ".join(f"{name}: {node.reason or silent}" for name, node in alive.items())
         raise ExecutorError(
             f"no node of the Ray cluster at {self.address} answers ({why or 'none offers a core'}): "
             "is steelyard installed on each?"

@@ -14,7 +14,8 @@ from tests.harness.jobs import RunningJobs, eventually, jobs_service
 
 from steelyard.cli.main import steelyard
 from steelyard.jobs.specification import from_table
-from steelyard.model.errors import BadRequest, SteelyardError
+from steelyard.jobs.submission import submit
+from steelyard.model.errors import BadRequest, ConfigError, SteelyardError
 
 
 @pytest.fixture(scope="module")
@@ -92,9 +93,8 @@ def test_mistakes_are_one_sentence(service: RunningJobs, tmp_path: Path) -> None
     assert "needs --address HOST:PORT" in str(ray.exception)
     slurm = CliRunner().invoke(steelyard, ["up", "--executor", "slurm", "--node", "A"])
     assert "knows its own nodes" in str(slurm.exception)
-    for never in ("nan", "inf"):
-        smooth = CliRunner().invoke(steelyard, ["up", "--smoothing", never, "--state", str(tmp_path)])
-        assert f"--smoothing is {never}: it must be in 0..3600 s" in str(smooth.exception)
+    smooth = CliRunner().invoke(steelyard, ["up", "--smoothing", "4000", "--state", str(tmp_path)])
+    assert "--smoothing is 4000.0: it must be in 0..3600 s" in str(smooth.exception)
     command = [sys.executable, "-m", "steelyard", "up", "--detach", "--state", str(tmp_path), "--node", "a b"]
     hidden = subprocess.run(
         command, capture_output=True, text=True, timeout=60,
@@ -102,6 +102,40 @@ def test_mistakes_are_one_sentence(service: RunningJobs, tmp_path: Path) -> None
     )  # fmt: skip
     assert hidden.returncode == 2
     assert "did not start: a node's name is 'a b'" in hidden.stderr
+
+
+def test_orders_that_cannot_be_followed_say_why(service: RunningJobs) -> None:
+    first, second = service.submit("true"), service.submit("sleep 60", grace="100ms")
+    service.wait_state(first, "done")
+    service.wait_state(second, "running")
+    here = service.task(second)["node"]
+    other = "B" if here == "A" else "A"
+
+    def refused(*arguments: str) -> str:
+        result = run(service, *arguments, fails=True)
+        assert isinstance(result.exception, BadRequest), repr(result.exception)
+        return str(result.exception)
+
+    assert refused("resume", first) == f"job {first} has ended (done): there is nothing to resume"
+    assert refused("pause", first) == f"job {first} has ended (done): there is nothing to pause"
+    assert refused("cancel", f"{first}.0") == f"{first}.0 is a task: name its job, {first}"
+    assert refused("move", f"{second}.7", other) == (
+        f"there is no task '{second}.7': the last of its job is {second}.0"
+    )
+    assert refused("move", second, here) == f"task {second}.0 is on {here} already"
+    wide = service.submit("true", resources={"cpu_cores": 100})
+    assert refused("move", wide, "A") == f"task {wide}.0 (100 cores) cannot go to A: too little CPU free"
+    run(service, "drain", other, "--reason", "new memory")
+    assert refused("move", second, other).endswith(f"cannot go to {other}: new memory")
+    barred = service.submit("true", nodes=["Z"])
+    eventually(lambda: "node = Z" in str(service.task(barred).get("waits")))
+    assert "may use no node that takes tasks now: it wants node = Z (1 more is drained or lost)" in str(
+        service.task(barred)["waits"]["why"]
+    )
+    run(service, "drain", other, "--undo")
+    several = run(service, "cancel", "99", second, wide, barred, fails=True)
+    assert f"job {second}: stopping" in several.stdout, "those that can be are cancelled"
+    assert "there is no job '99'" in str(several.exception)
 
 
 def test_what_others_named_is_shown_as_it_is_and_moves_no_cursor(service: RunningJobs) -> None:
@@ -163,6 +197,27 @@ def test_a_call_of_nonsense_through_the_door_ends_no_service(service: RunningJob
         with pytest.raises(BadRequest):
             service.client.ask(op, **values)
     assert service.wait_state(service.submit("true"), "done")
+
+
+def test_a_python_program_is_told_what_is_wrong_and_may_name_jobs_as_it_has_them(
+    service: RunningJobs,
+) -> None:
+    for command in (None, 5, b"true", [1]):
+        with pytest.raises(ConfigError, match="Expected `str"):
+            submit(command, state=service.folder)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="Expected `array`, got `int`"):
+        submit("true", state=service.folder, after=5)
+    first = submit("true", state=service.folder, working_directory=service.folder, after=None)
+    assert first.wait(30) == "done"
+    for after in (first, first.job_id, [first], (first.job_id,)):
+        assert submit(("true",), state=service.folder, after=after).wait(30) == "done"
+
+
+def test_a_journal_that_is_none_is_a_mistake_of_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "journal.sqlite").write_text("a letter, no data base" * 100)
+    result = CliRunner().invoke(steelyard, ["up", "--state", str(tmp_path), "--node", "A"])
+    assert isinstance(result.exception, ConfigError), "exit code 2"
+    assert "choose another --state folder" in str(result.exception)
 
 
 def test_down_ends_all_and_up_goes_on(tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from steelyard.jobs.client import JobsClient
+from steelyard.model.errors import BadRequest
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -43,6 +44,19 @@ def _shown(character: str) -> str:
 def client_of(state: Path | None) -> JobsClient:
     """A client; it connects when asked something."""
     return JobsClient(state)
+
+
+def order_each(state: Path | None, op: str, job_ids: Sequence[str]) -> None:
+    """Order it for each job and print what became of it. Raises BadRequest at the end, for those refused."""
+    client, refused = client_of(state), list[str]()
+    for job_id in job_ids:
+        try:
+            client.ask(op, job=job_id)
+            print(f"job {job_id}: {client.ask('job', job=job_id)['state']}")
+        except BadRequest as error:
+            refused.append(str(error))
+    if refused:
+        raise BadRequest("; ".join(refused))
 
 
 def print_json(value: object) -> None:

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from steelyard.cli.cluster_argument import GENERATED, cluster_of, holds_jobs, jobs_of, nodes_of
 from steelyard.cli.cluster_queue import DURATIONS, QueueSettings, simulate_queue
+from steelyard.cli.finite import FiniteRange
 from steelyard.cli.terminal import console
 from steelyard.model.errors import ConfigError
 from steelyard.policies.placement.registry import DEFAULT_PLACEMENT, PLACEMENTS
@@ -46,14 +47,14 @@ Results = list[tuple[PlacementReport, list[PlacementRun]]]
 @click.option("--load", type=click.Choice(LOADS), default=INFLATED, show_default=True)
 @click.option(
     "--demand",
-    type=click.FloatRange(min=0, min_open=True, max=10),
+    type=FiniteRange(min=0, min_open=True, max=10),
     default=1.3,
     show_default=True,
     help="Inflated load: what is asked for, as a share of the cluster.",
 )
 @click.option(
     "--used",
-    type=click.FloatRange(min=0, min_open=True, max=1),
+    type=FiniteRange(min=0, min_open=True, max=1),
     default=0.9,
     show_default=True,
     help="Churning load: what runs, as a share of the cluster.",

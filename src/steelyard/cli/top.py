@@ -14,6 +14,7 @@ from rich.text import Text
 
 from steelyard.cli import top_gateway
 from steelyard.cli.admin_client import DEFAULT_ADMIN
+from steelyard.cli.finite import FiniteRange
 from steelyard.cli.jobs_argument import client_of, print_json, shown, span, with_json, with_state
 from steelyard.cli.nodes import node_table
 from steelyard.cli.terminal import console
@@ -64,7 +65,7 @@ class Planes:
 @with_state
 @with_json
 @click.option("--once", is_flag=True, help="Print once and leave; so it does without a terminal.")
-@click.option("--interval", type=click.FloatRange(min=0.2), default=1.0, show_default=True, help="Seconds.")
+@click.option("--interval", type=FiniteRange(min=0.2), default=1.0, show_default=True, help="Seconds.")
 def top(admin: str, state: Path | None, as_json: bool, once: bool, interval: float) -> None:
     """Watch both planes: the gateway's replicas, the nodes and what runs there. Ctrl-C leaves.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
+from steelyard.cli.finite import FiniteRange
 from steelyard.cli.jobs_argument import with_state
 from steelyard.cli.up_console import start_console
 from steelyard.jobs.client import JobsClient, NoService, state_folder
@@ -50,7 +51,7 @@ IN_FILES = ("nodes", "quotas", "retention")
 @click.option(
     "--smoothing",
     "smoothing_s",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     default=5.0,
     show_default=True,
     help="Seconds over which measured load is averaged.",

@@ -173,6 +173,10 @@ class ControllerState:
     def known_job(self, job_id: str) -> JobRecord:
         """A job by name. Raises BadRequest."""
         job = self.jobs.get(job_id)
+        if job is None and job_id in self.tasks:
+            raise BadRequest(
+                f"{job_id} is a task: name its job, {self.tasks[job_id].job_id}", http_status=404
+            )
         if job is None:
             was = job_id.isdecimal() and 0 < int(job_id) < self.next_job
             why = "it ended long ago and is forgotten" if was else "`steelyard jobs` lists them"
@@ -184,6 +188,10 @@ class ControllerState:
         task = self.tasks.get(task_id)
         if task is not None:
             return task
+        of_job = task_id.rpartition(".")[0]
+        if of_job in self.jobs:
+            last = self.jobs[of_job].task_ids()[-1]
+            raise BadRequest(f"there is no task {task_id!r}: the last of its job is {last}", http_status=404)
         job = self.known_job(task_id)
         if job.specification.all_tasks > 1:
             raise BadRequest(f"job {task_id} has {job.specification.all_tasks} tasks: name one, {task_id}.0")

@@ -17,7 +17,8 @@ from steelyard.model.job import RunningJob
 from steelyard.model.job_record import Seat, TaskRecord, TaskState
 from steelyard.model.node import Node
 from steelyard.model.ordering_policy import AccountingOrdering, LearningOrdering
-from steelyard.model.placement_policy import Placement, Refusal
+from steelyard.model.placement_policy import Placement, Refusal, demand_of
+from steelyard.policies.feasibility import wanted, why_not
 from steelyard.policies.history import DurationHistory, NodeHistory
 from steelyard.scheduling.controller_state import ControllerState
 from steelyard.scheduling.explanation import explain
@@ -269,10 +270,15 @@ class Planning:
         if node_id not in self.table.row_of:
             known = ", ".join(sorted(self.table.row_of))
             raise BadRequest(f"there is no node {node_id!r}: known are {known}", http_status=404)
+        if task.node_id == node_id and task.target is None:
+            raise BadRequest(f"task {task.task_id} is on {node_id} already", http_status=409)
         claim = claim_of(self._state, task, self.table, TARGET_SUFFIX, only_node_id=node_id)
         found = self.options.placement.place(claim, self.table, now_s)
         if isinstance(found, Refusal):
-            raise BadRequest(f"task {task.task_id} cannot go to {node_id}: {found.sentence}", http_status=409)
+            asked = wanted(demand_of(claim.demand), claim.gpu_models)
+            row = self.table.row_of[node_id]
+            why = self.table.unusable_reason[row] or why_not(claim, self.table, row) or found.sentence
+            raise BadRequest(f"task {task.task_id} ({asked}) cannot go to {node_id}: {why}", http_status=409)
         return Seat(found.node_id, found.devices)
 
     def held_by_tenant(self) -> Mapping[str, Mapping[str, float]]:

@@ -131,11 +131,15 @@ class RayExecutor:
     def _wait_until_ready(self, until_s: float) -> str:
         """Why the bridge is not ready; "" when it is."""
         while time.monotonic() < until_s and self._link is not None and self._link.is_open:
+            is_ready = False
             for line in self._link.receive(0.2):
                 if line.kind == "failed":
                     return f"{line.reason} (is Ray's head running?)"
-                if line.kind == "ready":
-                    return ""
+                is_ready = is_ready or line.kind == "ready"
+                # On a busy machine others come with it, and that a node is open is said only once.
+                self._take(line, self.clock())
+            if is_ready:
+                return ""
         return (
             f"no connection to Ray at {self.address}: is it running, and has {self.python} the extra "
             "`steelyard[ray]` installed?"

@@ -204,7 +204,7 @@ def test_a_python_program_is_told_what_is_wrong_and_may_name_jobs_as_it_has_them
 ) -> None:
     for command in (None, 5, b"true", [1]):
         with pytest.raises(ConfigError, match="Expected `str"):
-            submit(command, state=service.folder)  # type: ignore[arg-type]
+            submit(command, state=service.folder)  # type: ignore[arg-type]  # wrong on purpose
     with pytest.raises(ConfigError, match="Expected `array`, got `int`"):
         submit("true", state=service.folder, after=5)
     first = submit("true", state=service.folder, working_directory=service.folder, after=None)

@@ -23,7 +23,7 @@ while [ $n -lt 40 ]; do
   n=$((n + 1)); echo $n > "$STEELYARD_CHECKPOINT_DIR/.n"; mv "$STEELYARD_CHECKPOINT_DIR/.n" "$STEELYARD_CHECKPOINT_DIR/n"
   echo "$STEELYARD_NODE $n"; sleep 0.05
 done
-"""  # noqa: E501
+"""  # noqa: E501  a script as it is written
 
 
 def counts(service: RunningJobs, job_id: str) -> list[tuple[str, int]]:

@@ -20,7 +20,7 @@ FIFO = PlanOptions(ordering=Fifo(), placement=FirstFit())
 
 
 def places_of(decided_starts: object) -> list[str]:
-    return [each.node_id for each in decided_starts.placements.values()]  # type: ignore[attr-defined]
+    return [each.node_id for each in decided_starts.placements.values()]  # type: ignore[attr-defined]  # the starts of a Plan
 
 
 def test_the_backup_is_tried_first_after_a_failure_only() -> None:
@@ -105,7 +105,7 @@ def test_memory_skips_shapes_until_something_is_freed() -> None:
     class Counting(FirstFit):
         calls = 0
 
-        def place(self, claim, table, now_s):  # type: ignore[no-untyped-def]
+        def place(self, claim, table, now_s):  # type: ignore[no-untyped-def]  # as a stranger writes a policy
             self.calls += 1
             return super().place(claim, table, now_s)
 

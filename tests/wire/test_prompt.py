@@ -15,7 +15,7 @@ SCHEMA = {"type": "function", "function": {"name": "f", "parameters": {"b": 1, "
 
 
 def hashes(body: object, **how: object) -> tuple[int, ...]:
-    return read_inference(json.dumps(body, **how).encode()).prefix_hashes  # type: ignore[arg-type]
+    return read_inference(json.dumps(body, **how).encode()).prefix_hashes  # type: ignore[arg-type]  # options of dumps
 
 
 def chat(content: object = TEXT, **more: object) -> dict[str, object]:

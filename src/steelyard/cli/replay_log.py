@@ -103,7 +103,7 @@ def compare(
                 rng,
                 traffic.requests[0].block_tokens,
             )
-            answers = fleet.run(traffic.requests, on_arrival=lambda bar=bar: progress.advance(bar))  # type: ignore[misc]
+            answers = fleet.run(traffic.requests, on_arrival=lambda bar=bar: progress.advance(bar))  # type: ignore[misc]  # mypy infers no default of a lambda
             reports.append(summarise(name, answers, len(profiles), OBJECTIVE))
     return reports
 

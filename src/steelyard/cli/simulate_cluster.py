@@ -132,7 +132,7 @@ def _run(trial: Trial, names: tuple[str, ...], seeds: range, quiet: bool) -> Res
         for name in names:
             total = sum(1 for _ in trial.events(seeds[0])) * len(seeds)
             bar = progress.add_task(name, total=total)
-            results.append(trial.compare(name, seeds, lambda bar=bar: progress.advance(bar)))  # type: ignore[misc]
+            results.append(trial.compare(name, seeds, lambda bar=bar: progress.advance(bar)))  # type: ignore[misc]  # mypy infers no default of a lambda
     return results
 
 

@@ -214,6 +214,8 @@ class Exchange(AnswerReceiver):
         answer = answers.relayed(head.beginning(), body, keep_alive, plan.minor_version, self._answer_lines)
         client.transport.write(answer)
         tokens, cached = whole_tokens(body)
+        if context.tracing is not None:
+            context.tracing.answered_at_once(body)
         self._record_success(status, tokens, cached, now_s)
         self.end(status, now_s, tokens)
         client.finished(now_s, keep_alive=keep_alive)
@@ -390,8 +392,7 @@ class Exchange(AnswerReceiver):
     @property
     def pool_name(self) -> str:
         """The pool that serves it, "" for none."""
-        pool = self.pool
-        return pool.name if pool is not None else ""
+        return self.pool.name if self.pool is not None else ""
 
     @property
     def id_line(self) -> bytes:

@@ -184,6 +184,10 @@ class KeptStream(AnswerReceiver):
         exchange, keeper = self._exchange, self._keeper
         if keeper is None:
             return False
+        if keeper.so_far.done and not exchange.client.transport.is_closing():
+            exchange.abandon()  # the client has all of it: only the end of the engine's framing is lost
+            exchange.answer_done()
+            return True
         if self._lost_for_good or exchange.client.transport.is_closing():
             self._count_cut(keeper)
             return False

@@ -129,13 +129,18 @@ class Relay:
         self._transport.write(chunk(b"\n\n" + answers.stream_error(message)))
         return True
 
+    @property
+    def tail(self) -> bytes:
+        """The end of the answer as it was passed on: its last payloads, or all of one that came as one."""
+        return b"".join(self._tail)
+
     def tokens(self) -> tuple[int, int]:
         """(output tokens, cached prompt tokens or -1): the usage if there is one, else a count of events."""
         if self.so_far is not None:
             return tokens_of(self.so_far.usage, self.so_far.tokens)
         if self._usage_read is None:
             if self.head.event_stream:
-                usage = read_stream_usage(b"".join(self._tail))
+                usage = read_stream_usage(self.tail)
                 self._usage_read = tokens_of(usage, max(0, self._events - 1))
             else:
                 self._usage_read = whole_tokens(self._tail[0]) if self._tail else (0, -1)

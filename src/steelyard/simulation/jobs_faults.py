@@ -243,9 +243,9 @@ class Run:
         if controller is None:
             raise Violation("no controller came back")
         for name in world.agents:
-            self._guarded(lambda name=name: controller.order(NodeUncordoned(node_id=name)))  # type: ignore[misc]
+            self._guarded(lambda name=name: controller.order(NodeUncordoned(node_id=name)))  # type: ignore[misc]  # mypy infers no default of a lambda
         for job_id in [*controller.state.jobs]:
-            self._guarded(lambda job_id=job_id: controller.order(ResumeOrdered(job_id=job_id)))  # type: ignore[misc]
+            self._guarded(lambda job_id=job_id: controller.order(ResumeOrdered(job_id=job_id)))  # type: ignore[misc]  # mypy infers no default of a lambda
 
     # --- what must hold -----------------------------------------------------------------------------------
 

@@ -140,7 +140,7 @@ def _of_a_list(each: object) -> bytes:
         return _parts([each])
     if isinstance(each, str):
         return _encode_text(each)
-    return sorted_json(bytes(each))  # type: ignore[call-overload]
+    return sorted_json(bytes(each))  # type: ignore[call-overload]  # a Raw is read as its bytes
 
 
 def _parts(content: list[Any]) -> bytes:
@@ -166,7 +166,7 @@ def _inner_text(text: object) -> bytes | None:
         return None
     if isinstance(text, str):
         return _encode_text(text)[1:-1]
-    written: bytes = bytes(text)  # type: ignore[call-overload]
+    written: bytes = bytes(text)  # type: ignore[call-overload]  # a Raw is read as its bytes
     if written[:1] == QUOTE:
         return written[1:-1]
     if written and written != b"null":

@@ -52,7 +52,7 @@ class NodeAttempts:
             self._ended[order.attempt] = end
 
     def _event(self, attempt: Attempt, kind: EventKind, **more: object) -> AttemptEvent:
-        return AttemptEvent(attempt=attempt, kind=kind, node_id=self._node.name, **more)  # type: ignore[arg-type]
+        return AttemptEvent(attempt=attempt, kind=kind, node_id=self._node.name, **more)  # type: ignore[arg-type]  # the fields follow from the kind
 
     @property
     def is_idle(self) -> bool:

@@ -104,6 +104,12 @@ def test_times_over_real_sockets() -> None:
         assert float(value) == round(figure(measured[name.lower()][2]), 2), name
 
 
+def test_how_near_the_simulator_is() -> None:
+    assert "within a tenth of real sockets" in (ROOT / "docs/concepts/loop.md").read_text(encoding="utf-8")
+    for name, cells in results("routing-live", "Live and simulated").items():
+        assert abs(figure(cells[0]) / figure(cells[1]) - 1) <= 0.1, name
+
+
 CACHES = {
     "steelyard, ring with bounded loads": "steelyard",
     "HAProxy, consistent, the same bound": "haproxy-bounded",

@@ -117,7 +117,7 @@ def test_a_kept_connection_serves_request_after_request(certificates: Certificat
         place = urlsplit(front.addresses["gateway"])
         client = http.client.HTTPSConnection(place.netloc, timeout=10, context=trusting)
         with contextlib.closing(client):
-            # Whether a read and its answer meet in one turn of the loop is chance: so often that all orders come.
+            # Which reads and writes meet in one turn of the loop is chance: often enough for all orders.
             for _ in range(20):
                 for body in (BODY, streamed):
                     client.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})

@@ -93,7 +93,7 @@ test-torch: $(STAMP)  ## The PyTorch example (installs the CPU build beside, 1 G
 soak: $(COMPILED)  ## Hours of faults: 300 kills, ten minutes of busy processors, a million seeds
 	$(BIN)/python -m tests.harness.controller_kills --kills 300
 	STEELYARD_SATURATED_S=600 $(BIN)/python -m pytest -n 0 --timeout 900 tests/jobs/executors/test_local.py -k busy
-	$(BIN)/python -m steelyard.simulation.jobs_faults --seeds 1000000
+	$(BIN)/python -m tools.soak --last 999999 --progress out/soak/seeds.json
 
 benchmarks: $(COMPILED)  ## Measure beside the peers that are installed (see benchmarks/README.md)
 	$(BIN)/python -m benchmarks

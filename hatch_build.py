@@ -36,7 +36,7 @@ class CustomBuildHook(BuildHookInterface[Any]):
         try:
             made = compile_in_place(root)
         # Whatever a compiler may do, the package must install; distutils raises SystemExit for a missing one.
-        except (Exception, SystemExit) as error:  # noqa: BLE001
+        except (Exception, SystemExit) as error:  # noqa: BLE001  see above
             remove_compiled(root)
             print(
                 f"steelyard: built without compiled parts ({type(error).__name__}: {error})", file=sys.stderr

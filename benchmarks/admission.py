@@ -62,7 +62,7 @@ class _Transport:
 
 def _configuration(parts: tuple[str, ...], keys: KeyOptions) -> Configuration:
     limits = {"requests_per_min": 1e9, "tokens_per_min": 1e12, "max_concurrent": 1000}
-    tenant = TenantOptions(name="t", **(limits if "limits" in parts else {}))  # type: ignore[arg-type]
+    tenant = TenantOptions(name="t", **(limits if "limits" in parts else {}))  # type: ignore[arg-type]  # fields by name
     replicas = tuple(ReplicaOptions(url=f"http://127.0.0.1:{9000 + at}", models=("m",)) for at in range(4))
     admission = AdmissionOptions(max_in_flight=100 if "queue" in parts else 0)
     return Configuration(
@@ -100,7 +100,7 @@ def worker_of(parts: tuple[str, ...], keys: KeyOptions, request: bytes) -> Calla
 
     def serve_one() -> None:
         client.data_received(request)
-        client.exchange.connection.data_received(answer)  # type: ignore[union-attr]
+        client.exchange.connection.data_received(answer)  # type: ignore[union-attr]  # it has one by now
 
     serve_one()
     if not transport.last.startswith(b"HTTP/1.1 200 "):

@@ -1,5 +1,6 @@
 """What holds for all tests."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,9 @@ settings.load_profile("steelyard")
 
 def pytest_configure() -> None:
     """Compiled parts hide their sources: never test old ones in place of new ones."""
+    # readline, which pytest loads, tells child processes of a terminal of 80 columns that is not there.
+    for name in ("COLUMNS", "LINES"):
+        os.unsetenv(name)
     old = [path.name for path in stale(ROOT)]
     if old:
         raise pytest.UsageError(

@@ -2,7 +2,8 @@
 
 Each connection asks for STREAMS streams, one after the other, and counts their events. Connections open
 over RAMP_S seconds. When every connection has had its first event the word `open` is printed; at the end a
-line of JSON: streams that were whole, errors, seconds.
+line of JSON: streams that were whole, errors, seconds, events that came with one read (1 when each came by
+itself), and the 99th percentile of the time between two reads of a stream.
 """
 
 import asyncio
@@ -36,12 +37,22 @@ class Tally:
         self.whole = self.errors = 0
         self.left = self.to_open = connections
         self.finished = asyncio.Event()
+        self.events = 0
+        self.gaps_s: list[float] = []
 
     def opened(self) -> None:
         """A connection had its first event, or failed before it."""
         self.to_open -= 1
         if self.to_open == 0:
             print("open", flush=True)
+
+    def delivery(self) -> dict[str, float]:
+        """How events came."""
+        gaps_s = sorted(self.gaps_s) or [0.0]
+        return {
+            "events_a_read": self.events / max(1, len(self.gaps_s)),
+            "gap_p99_ms": gaps_s[len(gaps_s) * 99 // 100] * 1e3,
+        }
 
     def closed(self) -> None:
         """A connection has no more to ask for."""
@@ -60,6 +71,7 @@ class Streams(asyncio.Protocol):
         self._seen = 0
         self._begun = False
         self._tail = b""
+        self._last_s = 0.0
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -74,12 +86,23 @@ class Streams(asyncio.Protocol):
             self._tally.opened()
         # An event or the end may be cut by a read: what could be the beginning of one is kept.
         text = self._tail + data
-        self._seen += text.count(EVENT) - self._tail.count(EVENT)
+        came = text.count(EVENT) - self._tail.count(EVENT)
+        self._seen += came
+        self._note(came)
         self._tail = text[-32:]
         if text.endswith(LAST_CHUNK) and DONE in self._tail:
             self._stream_ended()
 
+    def _note(self, came: int) -> None:
+        """Keep how long a stream's next events took."""
+        now_s = time.monotonic()
+        if came and self._last_s:
+            self._tally.gaps_s.append(now_s - self._last_s)
+            self._tally.events += came
+        self._last_s = now_s
+
     def _stream_ended(self) -> None:
+        self._last_s = 0.0
         whole = self._seen == self._expected
         self._tally.whole += whole
         self._tally.errors += not whole
@@ -121,10 +144,9 @@ async def main(words: list[str]) -> None:
     if tally.to_open > 0:
         print("open", flush=True)
     seconds = time.monotonic() - begun_s
-    print(
-        json.dumps({"whole": tally.whole, "errors": connections * streams - tally.whole, "seconds": seconds}),
-        flush=True,
-    )
+    errors = connections * streams - tally.whole
+    result = {"whole": tally.whole, "errors": errors, "seconds": seconds, **tally.delivery()}
+    print(json.dumps(result), flush=True)
 
 
 if __name__ == "__main__":

@@ -60,6 +60,8 @@ def measure_streams(proxy: Running, engines: list[int], settings: Settings, fold
         "cpu_event_us": used.total_s / count / EVENTS * 1e6,
         "busy_fraction": used.total_s / result["seconds"],
         "seconds": result["seconds"],
+        "events_a_read": result["events_a_read"],
+        "gap_p99_ms": result["gap_p99_ms"],
         "memory_mb": seen[0].total_bytes / 1e6,
     }
 

@@ -17,7 +17,7 @@ from steelyard.jobs.checkpoints import Checkpoints
 QUERY = """
 SELECT shop, count(*) AS sales, sum(pieces) AS pieces, sum(pieces * price_cents) AS cents, max(price_cents) AS dearest
 FROM read_csv($files) GROUP BY shop ORDER BY shop
-"""  # noqa: E501
+"""  # noqa: E501  a script as it is written
 Sums = dict[str, list[int]]
 
 

@@ -72,6 +72,7 @@ def test_places_jobs_at_their_recorded_times(jobs: Path) -> None:
         (("--placement", "bestfit"), "did you mean 'best-fit'"),
         (("--nodes", "many"), "neither a file nor a size"),
         (("--nodes", "0x8"), "makes an empty cluster"),
+        (("--nodes", "99999999999x8"), "is too large: at most 200,000 nodes"),
         (("--nodes", "2x4", "--tasks", "none.csv"), "is no file"),
         (("--ordering", "fifo"), "--ordering needs --nodes"),
     ],
@@ -79,3 +80,11 @@ def test_places_jobs_at_their_recorded_times(jobs: Path) -> None:
 def test_a_mistake_is_one_sentence(arguments: tuple[str, ...], message: str) -> None:
     with pytest.raises(SteelyardError, match=message):
         CliRunner().invoke(steelyard, ["simulate-cluster", *arguments], catch_exceptions=False)
+
+
+@pytest.mark.parametrize("never", ["nan", "inf", "-inf"])
+def test_a_number_that_is_none_is_refused(never: str) -> None:
+    for verb in (["simulate-cluster", "--demand"], ["up", "--smoothing"], ["top", "--interval"]):
+        result = CliRunner().invoke(steelyard, [*verb, never])
+        assert result.exit_code == 2, result.output
+        assert "Invalid value for '--" in result.output

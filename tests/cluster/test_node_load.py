@@ -27,7 +27,7 @@ def sample(at_s: float, cores: float = 0.0, memory: float = 0.0, **more: object)
         sampled_at_s=at_s,
         cpu_used_cores=cores,
         memory_used_bytes=memory,
-        **(fixed | more),  # type: ignore[arg-type]
+        **(fixed | more),  # type: ignore[arg-type]  # fields by name
     )
 
 

@@ -14,7 +14,7 @@ def table(count: int = 3) -> NodeTable:
 
 
 def claim(task_id: str, cpu: float = 1, gpus: float = 0, **more: object) -> Claim:
-    return Claim(task_id=task_id, demand=Resources(cpu_cores=cpu, gpus=gpus), **more)  # type: ignore[arg-type]
+    return Claim(task_id=task_id, demand=Resources(cpu_cores=cpu, gpus=gpus), **more)  # type: ignore[arg-type]  # fields by name
 
 
 def on(node_id: str, *devices: int) -> Placement:

@@ -1,11 +1,19 @@
 """The seed's numbers, and the seed's case played."""
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 from click.testing import CliRunner
+from tests.harness.jobs import eventually
 
 from steelyard.cli.main import steelyard
+from steelyard.demo.seed_case import NODE_LOADS
 from steelyard.demo.seed_math import section_4_4, section_5
+from steelyard.jobs.executors.attempt_process import NODE_MARK
+from steelyard.runtime.process_identity import carrying
 
 
 def test_section_4_4_follows_its_formulas() -> None:
@@ -43,3 +51,32 @@ def test_the_case_is_played_with_real_processes(tmp_path: Path) -> None:
     assert "T1 on E" in page
     assert "T5 on B" in page
     assert "node A was lost" in page
+
+
+def test_a_demo_that_is_ended_ends_what_it_started(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "steelyard", "demo", "jobs", "--out", str(tmp_path / "out")]
+    paths = os.pathsep.join(path for path in sys.path if path)
+    demo = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": paths, "TMPDIR": str(tmp_path)},
+    )  # fmt: skip
+    try:
+        eventually(lambda: len([*tmp_path.glob("*/state/nodes/*/agent")]) == len(NODE_LOADS))
+        (nodes,) = tmp_path.glob("*/state/nodes")
+        eventually(lambda: carrying(NODE_MARK, str(nodes / "A")))
+        demo.send_signal(signal.SIGTERM)
+        _, errors = demo.communicate(timeout=30)
+    finally:
+        demo.kill()
+        demo.wait()
+    assert demo.returncode == 128 + signal.SIGTERM
+    assert errors == b""
+    assert [name for name in NODE_LOADS if carrying(NODE_MARK, str(nodes / name))] == []
+    assert not nodes.exists()
+
+
+def test_a_demo_that_cannot_write_its_report_says_so_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = CliRunner().invoke(steelyard, ["demo", "jobs", "--out", str(tmp_path / "file" / "out")])
+    assert isinstance(result.exception, OSError)
+    assert "come up" not in result.output

@@ -96,7 +96,7 @@ def test_containers_call_verbs_and_options_that_exist(name: str) -> None:
 @pytest.mark.parametrize("name", ["steelyard.service", "steelyard-jobs.service"])
 def test_units_are_read_and_start_what_exists(name: str) -> None:
     unit = configparser.RawConfigParser(strict=True)
-    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.optionxform = str  # type: ignore[assignment,method-assign]  # configparser's own way to keep case
     unit.read(DEPLOY / "systemd" / name, encoding="utf-8")
     assert set(unit.sections()) == {"Unit", "Service", "Install"}
     program, *words = shlex.split(unit["Service"]["ExecStart"])

@@ -47,36 +47,41 @@ def test_the_pages_that_a_newcomer_reads_are_run() -> None:
     assert run >= MUST_RUN | how_to
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_commands_are_marked_as_such(page: Path) -> None:
-    lines = unlabelled(page.read_text(encoding="utf-8"))
-    assert not lines, f"{page.name}: lines {lines} look like commands: call the block `sh` or `console`"
+def test_commands_are_marked_as_such() -> None:
+    found = {name_of(page): unlabelled(page.read_text(encoding="utf-8")) for page in PAGES}
+    lines = {page: lines for page, lines in found.items() if lines}
+    assert not lines, "these lines look like commands: call the block `sh` or `console`"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_what_another_test_runs_is_there(page: Path) -> None:
-    for block in blocks_of(page):
-        if block.reason.startswith("run by "):
-            test = ROOT / block.reason.removeprefix("run by ")
-            assert test.is_file(), f"{page.name}:{block.line}: there is no {test}"
+def test_what_another_test_runs_is_there() -> None:
+    missing = [
+        f"{name_of(page)}:{block.line}: {block.reason}"
+        for page in PAGES
+        for block in blocks_of(page)
+        if block.reason.startswith("run by ") and not (ROOT / block.reason.removeprefix("run by ")).is_file()
+    ]
+    assert missing == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_commands_that_are_not_run_name_verbs_and_options_that_exist(page: Path) -> None:
-    for block in blocks_of(page):
-        for command in block.commands if block.reason else ():
-            for part in re.split(r";|&&|\||>", command.text.replace("\\\n", " ")):
-                words = part.split("#")[0].split()
-                if words[:1] == ["steelyard"]:
-                    check(shlex.split(part.split("#")[0])[1:])
+def test_commands_that_are_not_run_name_verbs_and_options_that_exist() -> None:
+    for page in PAGES:
+        for block in blocks_of(page):
+            for command in block.commands if block.reason else ():
+                for part in re.split(r";|&&|\||>", command.text.replace("\\\n", " ")):
+                    words = part.split("#")[0].split()
+                    if words[:1] == ["steelyard"]:
+                        check(shlex.split(part.split("#")[0])[1:], f"{name_of(page)}:{command.line}")
 
 
-def check(words: list[str]) -> None:
+def check(words: list[str], where: str) -> None:
     """Let click read a verb's arguments without running it."""
     context = click.Context(steelyard)
     command = steelyard.get_command(context, words[0])
-    assert command is not None, f"no verb {words[0]}"
-    command.make_context(words[0], words[1:], parent=context)
+    assert command is not None, f"{where}: no verb {words[0]}"
+    try:
+        command.make_context(words[0], words[1:], parent=context)
+    except click.ClickException as error:
+        pytest.fail(f"{where}: {error.format_message()}")
 
 
 def test_console_blocks_tell_commands_from_what_is_seen() -> None:

@@ -71,7 +71,7 @@ def read_to_end(stream: socket.socket) -> bytes:
 
 
 def test_the_openai_client_gets_exactly_the_tokens_it_asked_for(client: openai.OpenAI) -> None:
-    answer = client.chat.completions.create(model=MODEL, messages=MESSAGES, max_completion_tokens=7)  # type: ignore[arg-type]
+    answer = client.chat.completions.create(model=MODEL, messages=MESSAGES, max_completion_tokens=7)  # type: ignore[arg-type]  # messages as plain dicts
     assert answer.usage is not None
     assert answer.usage.completion_tokens == 7
     assert len((answer.choices[0].message.content or "").split()) == 7

@@ -70,7 +70,7 @@ class FaultFleet:
         def behave(client: object, request: Received) -> bool:
             seen.append(request)
             chosen = behaviour if len(seen) == 1 else good
-            return bool(chosen(client, request))  # type: ignore[operator]
+            return bool(chosen(client, request))  # type: ignore[operator]  # a behaviour is any callable
 
         for engine in self.two:
             engine.behaviour = behave

@@ -26,7 +26,7 @@ CHAT = "/v1/chat/completions"
 
 @pytest.mark.parametrize("ends", [says, says_and_resets])
 def test_a_body_shorter_than_its_length_is_never_padded(fleet: FaultFleet, ends: object) -> None:
-    fleet.one.behaviour = ends(JSON_HEAD + b"Content-Length: 100\r\n\r\n", b'{"half":')  # type: ignore[operator]
+    fleet.one.behaviour = ends(JSON_HEAD + b"Content-Length: 100\r\n\r\n", b'{"half":')  # type: ignore[operator]  # a behaviour is any callable
     answer = fleet.ask_one()
     # Nothing or a cut answer, or an honest error, but never what looks whole.
     assert (answer.status, answer.whole) in ((200, False), (0, False), (502, True))
@@ -57,7 +57,7 @@ def test_a_broken_chunk_cuts_the_answer(fleet: FaultFleet, rest: bytes) -> None:
 
 @pytest.mark.parametrize("ends", [says, says_and_resets, says_and_hangs])
 def test_a_stream_that_dies_before_its_first_token_starts_elsewhere(fleet: FaultFleet, ends: object) -> None:
-    seen = fleet.first_of_two(ends(STREAM_HEAD))  # type: ignore[operator]
+    seen = fleet.first_of_two(ends(STREAM_HEAD))  # type: ignore[operator]  # a behaviour is any callable
     answer = ask(fleet.url, stream_post("/two" + CHAT))
     assert (answer.status, answer.whole, len(seen)) == (200, True, 2)
 
@@ -66,7 +66,7 @@ def test_a_stream_that_dies_before_its_first_token_starts_elsewhere(fleet: Fault
 def test_a_stream_cut_after_tokens_ends_in_an_error_event_and_never_looks_whole(
     fleet: FaultFleet, ends: object
 ) -> None:
-    fleet.one.behaviour = ends(STREAM_HEAD + content_events("one ", "two "))  # type: ignore[operator]
+    fleet.one.behaviour = ends(STREAM_HEAD + content_events("one ", "two "))  # type: ignore[operator]  # a behaviour is any callable
     answer = fleet.ask_one(stream_post("/one" + CHAT))
     assert (answer.status, answer.whole) == (200, False)
     events = answer.body.split(b"\n\n")

@@ -78,7 +78,7 @@ def test_reloads_and_restarts_under_load_lose_nothing(
     assert load.outcome.streams >= 20
     after = ask(front, "/status")
     assert after["generation"] == 4
-    assert not set(before["workers"]) & set(after["workers"])  # type: ignore[call-overload]
+    assert not set(before["workers"]) & set(after["workers"])  # type: ignore[call-overload]  # JSON
     wait_until(lambda: ask(front, "/status")["retiring"] == [])
     assert served(front) >= load.outcome.done + load.outcome.streams  # totals did not fall
     assert front.stop() == 0

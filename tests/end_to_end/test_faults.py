@@ -227,7 +227,7 @@ def test_the_engine_gets_a_head_that_is_written_anew(fleet: FaultFleet) -> None:
 
     def keep(client: object, request: Received) -> bool:
         received.append(request)
-        return good(client, request)  # type: ignore[arg-type]
+        return good(client, request)  # type: ignore[arg-type]  # a behaviour is any callable
 
     fleet.one.behaviour = keep
     assert (

@@ -12,7 +12,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -330,6 +330,20 @@ def test_what_follows_the_end_of_a_stream_reaches_nobody(
     found = heard(answer)
     assert (answer.whole, found.text, found.done) == (True, "one two ", 1)
     assert answer.body.endswith(b"data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize("ends", [says, says_and_resets])
+def test_a_stream_that_is_complete_is_whole_though_its_engine_dies_before_the_last_chunk(
+    shared: tuple[Running, list[ChaosEngine]], ends: Callable[..., Behaviour]
+) -> None:
+    front, both = shared
+    finish = chat_event("{}", '"stop"') + chunked(b"data: [DONE]\n\n")
+    both[0].behaviour = both[1].behaviour = ends(ONE_TWO + finish)
+    before = len(both[0].requests) + len(both[1].requests)
+    answer = asked(front, PLAIN)
+    found = heard(answer)
+    assert (answer.whole, found.text, found.done, found.errors) == (True, "one two ", 1, [])
+    assert len(both[0].requests) + len(both[1].requests) == before + 1
 
 
 def test_a_stream_whose_end_is_missing_gets_it_at_once(shared: tuple[Running, list[ChaosEngine]]) -> None:

@@ -172,7 +172,7 @@ def test_head_has_the_head_of_get_and_no_body(fleet: FaultFleet) -> None:
 def test_pipelined_requests_are_answered_in_order_and_whole(fleet: FaultFleet) -> None:
     def echo(client: object, request: Received) -> bool:
         body = request.path
-        client.sendall(b"%bContent-Length: %d\r\n\r\n%b" % (JSON_HEAD, len(body), body))  # type: ignore[attr-defined]
+        client.sendall(b"%bContent-Length: %d\r\n\r\n%b" % (JSON_HEAD, len(body), body))  # type: ignore[attr-defined]  # a socket
         return True
 
     fleet.one.behaviour = echo

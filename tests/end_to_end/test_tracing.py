@@ -47,13 +47,14 @@ UNAVAILABLE, BROKEN = ANSWER % b"503 Busy", ANSWER % b"500 Oh"
 
 @contextmanager
 def traced(
-    folder: Path, engines: list[ChaosEngine], endpoint: str, more: str = "", policy: str = "round-robin"
+    folder: Path, engines: list[ChaosEngine], endpoint: str, more: str = "", kept: str = "auto"
 ) -> Iterator[Running]:
     replicas = "\n".join(
         f'[[pools.replicas]]\nurl = "{each.url}"\nid = "{chr(97 + at)}"' for at, each in enumerate(engines)
     )
     tracing = f'[tracing]\nendpoint = "{endpoint}"\nservice_name = "front"\n{more}\n'
-    text = f'workers = 1\nseed = 3\n{tracing}[[pools]]\nname = "llm"\npolicy = "{policy}"\n{replicas}\n'
+    pool = f'[[pools]]\nname = "llm"\npolicy = "round-robin"\nstreams.continuation = "{kept}"\n{replicas}\n'
+    text = f"workers = 1\nseed = 3\n{tracing}{pool}"
     with configured_gateway(folder, text) as front:
         yield front
 
@@ -111,18 +112,57 @@ def test_a_request_becomes_spans_below_its_clients(tmp_path: Path) -> None:
     assert (seen["url.path"], seen["steelyard.pool"]) == ("/v1/chat/completions", "llm")
     assert pick["attributes"]["steelyard.policy"] == "round-robin"
     assert pick["attributes"]["steelyard.pick.replica"] == "a"
-    check_inference(attempt["attributes"], engine.port)
+    check_inference(attempt["attributes"], engine.port, tokens=2)
 
 
-def check_inference(told: dict[str, Any], port: int) -> None:
+def check_inference(told: dict[str, Any], port: int, tokens: int) -> None:
     """What the conventions for generative AI ask for."""
     assert (told["gen_ai.operation.name"], told["gen_ai.provider.name"]) == ("chat", "openai")
     assert (told["gen_ai.request.model"], told["gen_ai.request.stream"]) == ("m", True)
     assert (told["server.address"], told["server.port"]) == ("127.0.0.1", port)
-    assert (told["gen_ai.request.max_tokens"], told["gen_ai.usage.output_tokens"]) == (9, 3)
+    assert (told["gen_ai.request.max_tokens"], told["gen_ai.usage.output_tokens"]) == (9, tokens)
     assert told["gen_ai.usage.input_tokens"] > 0
     assert 0 < told["gen_ai.response.time_to_first_chunk"] < 10
+    said = (told["gen_ai.response.id"], told["gen_ai.response.model"])
+    assert (*said, told["gen_ai.response.finish_reasons"]) == ("c1", "m", ["stop"])
     assert "error.type" not in told
+
+
+SAID = (
+    b'{"id":"chatcmpl-9","model":"m-2","choices":[{"index":0,"message":{"content":"x"},"finish_reason":"stop"},'
+    b'{"index":1,"message":{"content":"y"},"finish_reason":"length"}],'
+    b'"usage":{"prompt_tokens":4,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":3}}}'
+)
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(SAID)
+
+
+@pytest.mark.parametrize("pieces", [(HEAD + SAID,), (HEAD, SAID)], ids=["at once", "head, then body"])
+def test_an_answer_that_is_no_stream_tells_its_id_and_why_it_ended(
+    tmp_path: Path, pieces: tuple[bytes, ...]
+) -> None:
+    with (
+        collector() as sink,
+        chaos_engines(says(*pieces, stays=True)) as (engine,),
+        traced(tmp_path, [engine], sink.url) as front,
+    ):
+        chat(front)
+        wait_until(lambda: len(sink.spans) == 3)
+    told = only(sink.named("chat m"))["attributes"]
+    assert (told["gen_ai.response.id"], told["gen_ai.response.model"]) == ("chatcmpl-9", "m-2")
+    assert told["gen_ai.response.finish_reasons"] == ["stop", "length"]
+    assert told["gen_ai.usage.cache_read.input_tokens"] == 3
+
+
+def test_a_stream_that_nobody_keeps_alive_tells_them_too(tmp_path: Path) -> None:
+    with (
+        collector() as sink,
+        chaos_engines(stream_of(["a", "b"])) as (engine,),
+        traced(tmp_path, [engine], sink.url, kept="off") as front,
+    ):
+        chat(front, stream=True)
+        wait_until(lambda: len(sink.spans) == 3)
+    # Events are counted there, not read: the one that ends the answer counts as well.
+    check_inference(only(sink.named("chat m"))["attributes"], engine.port, tokens=3)
 
 
 def test_no_word_of_a_prompt_or_an_answer_travels(tmp_path: Path) -> None:

@@ -52,14 +52,14 @@ def test_a_killed_worker_is_replaced_within_a_second() -> None:
         ok = 'steelyard_requests_total{pool="default",status="2xx"}'
         for kills in range(KILLS):
             # A worker publishes its counts once a millisecond: what it counts after that dies with it.
-            wait_until(lambda expected=kills: metrics(front)[ok] == expected)  # type: ignore[misc]
+            wait_until(lambda expected=kills: metrics(front)[ok] == expected)  # type: ignore[misc]  # mypy infers no default of a lambda
             (pid,) = worker_pids(front)
             os.kill(pid, signal.SIGKILL)
             killed_s = time.monotonic()
             with connected(front) as client:  # its queue outlives the worker, so this waits for the next one
                 assert chat(client).startswith(b"HTTP/1.1 200")
             took_s.append(time.monotonic() - killed_s)
-            wait_until(lambda before=pid: worker_pids(front) != [before])  # type: ignore[misc]
+            wait_until(lambda before=pid: worker_pids(front) != [before])  # type: ignore[misc]  # mypy infers no default of a lambda
         # The best of a few: another process on a shared machine may delay one, not all. Where the machine is
         # so busy that a process alone takes longer to start, that is the measure.
         assert min(took_s) < max(REPLACED_WITHIN_S, 1.5 * start_of_a_worker_s()), took_s

@@ -117,7 +117,7 @@ def test_engines_that_forget_their_models_are_known_by_what_they_said_last(tmp_p
             for stale in (b'{"object":"list","data":[]}', b"", b"[]", b"\0not JSON", b'{"data":[{"id":7}]}'):
                 engine.probe_body = stale
                 probed = time.monotonic() + 0.25
-                wait_until(lambda until=probed: time.monotonic() > until)  # type: ignore[misc]
+                wait_until(lambda until=probed: time.monotonic() > until)  # type: ignore[misc]  # mypy infers no default of a lambda
                 assert ask(url, post(CHAT)).status == 200
                 assert ask(url, unknown).status == 404
             front.process.send_signal(signal.SIGHUP)  # the next generation takes over what is known

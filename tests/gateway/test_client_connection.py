@@ -113,8 +113,8 @@ def test_empty_lines_before_a_request_are_ignored(bench: Bench) -> None:
 
 
 def answered(client: object, transport: FakeTransport, bench: Bench) -> None:
-    client.data_received(GET)  # type: ignore[attr-defined]
-    client.exchange.connection.data_received(ANSWER)  # type: ignore[attr-defined]
+    client.data_received(GET)  # type: ignore[attr-defined]  # as the bench made it
+    client.exchange.connection.data_received(ANSWER)  # type: ignore[attr-defined]  # as the bench made it
     transport.written = b""
 
 

@@ -119,7 +119,7 @@ def test_an_engine_that_refuses_connections_is_asked_again_until_it_answers() ->
         for count in range(1, 2 * MAX_FAILURES):
             await until(lambda: not engine._resting)
             engine.answered(prompt(1), b"{}")
-            await until(lambda count=count: engine.rests == count)  # type: ignore[misc]
+            await until(lambda count=count: engine.rests == count)  # type: ignore[misc]  # mypy infers no default of a lambda
 
         async def use(_: str) -> None:
             await until(lambda: not engine._resting)

@@ -18,7 +18,7 @@ def certificates(tmp_path: Path) -> Certificates:
 
 def front(certificates: Certificates, **more: str) -> TlsOptions:
     certificate, key = certificates.issue("front", "gateway.test")
-    return TlsOptions(certificate_file=str(certificate), key_file=str(key), **more)  # type: ignore[arg-type]
+    return TlsOptions(certificate_file=str(certificate), key_file=str(key), **more)  # type: ignore[arg-type]  # fields by name
 
 
 def shake_hands(server: ssl.SSLContext, client: ssl.SSLContext, name: str = "gateway.test") -> ssl.SSLObject:

@@ -1,11 +1,16 @@
 """Kept connections to engines: what comes on them, and whose fault it is."""
 
+import asyncio
 import socket
 from collections.abc import Iterator
+from typing import Any, cast
 
 import pytest
+import uvloop
 from tests.harness.in_process import Bench
 from tests.harness.raw_client import post
+
+from steelyard.gateway.upstream import AnswerReceiver, UpstreamConnection
 
 CHAT = post("/v1/chat/completions")
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -94,3 +99,34 @@ def test_an_interim_answer_and_then_a_farewell_is_the_engines_fault() -> None:
     connection.connection_lost(None)
     assert transport.written.startswith(b"HTTP/1.1 502 ")
     bench.close()
+
+
+def test_a_large_request_to_an_engine_that_reads_slowly_is_no_fault(bench: Bench) -> None:
+    body = b"x" * 32_000_000  # more than the kernel takes at once
+    problems: list[dict[str, Any]] = []
+
+    async def send_it() -> int:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: problems.append(context))
+        may_read = asyncio.Event()
+        all_read: asyncio.Future[int] = loop.create_future()
+
+        async def engine(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await may_read.wait()
+            all_read.set_result(len(await reader.readexactly(len(body) + 4)))
+            writer.close()
+
+        async with await asyncio.start_server(engine, "127.0.0.1", 0, limit=65_536) as server:
+            place = server.sockets[0].getsockname()
+            pool = bench.context.upstreams[0]
+            connection = UpstreamConnection(pool)
+            await loop.create_connection(lambda: cast(asyncio.Protocol, connection), *place)
+            connection.send(AnswerReceiver(), b"head", body, head_request=False)
+            assert connection.transport.get_write_buffer_size() > 0
+            may_read.set()
+            read = await all_read
+            connection.abandon()
+            return read
+
+    assert uvloop.run(send_it()) == len(body) + 4
+    assert not problems

@@ -90,7 +90,7 @@ while [ $n -lt 120 ]; do
   n=$((n + 1)); echo $n > "$STEELYARD_CHECKPOINT_DIR/.n"; mv "$STEELYARD_CHECKPOINT_DIR/.n" "$STEELYARD_CHECKPOINT_DIR/n"
   echo "$STEELYARD_NODE $n"; sleep 0.05
 done
-"""  # noqa: E501
+"""  # noqa: E501  a script as it is written
 
 
 def goes_on_elsewhere(service: RunningJobs, kill_node: Callable[[str], None], name: str) -> float:

@@ -59,6 +59,9 @@ class FakeTransport:
     def get_write_buffer_size(self) -> int:
         return 0
 
+    def set_write_buffer_limits(self, high: int) -> None:
+        """It holds nothing back."""
+
 
 class Bench:
     """One worker's context before `replicas` engines that serve the model `m`; must be closed."""

@@ -86,7 +86,7 @@ class Publisher:
 
 def tokens_of(body: dict[str, object]) -> list[int]:
     """A token for every four characters of the messages, as a tokenizer with a template would give."""
-    text = "".join(f"<{each['role']}>{each['content']}" for each in body["messages"])  # type: ignore[attr-defined]
+    text = "".join(f"<{each['role']}>{each['content']}" for each in body["messages"])  # type: ignore[attr-defined]  # a body as JSON has it
     return [hash_of(text[at : at + 4].encode(), 0) % 50_000 for at in range(0, len(text), 4)]
 
 

@@ -47,7 +47,7 @@ class PlannedCluster:
         return changes
 
     def submit(self, **more: object) -> str:
-        wanted = JobSpecification(command=("work",), **{"demand": WHOLE_NODE} | more)  # type: ignore[arg-type]
+        wanted = JobSpecification(command=("work",), **{"demand": WHOLE_NODE} | more)  # type: ignore[arg-type]  # fields by name
         return self.does(Submitted(specification=wanted)).job_id
 
     def round(self) -> None:

@@ -52,6 +52,7 @@ class RayCluster:
         # Short limits, so that a test does not wait a minute for raylets to give up on a lost head.
         environment = os.environ | {
             "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
+            "RAY_raylet_start_wait_time_s": "80",  # 30 s do not suffice on a busy machine
             "RAY_USAGE_STATS_ENABLED": "0",
         }
         with (self._folder / f"{name}.log").open("wb") as log:
@@ -60,7 +61,7 @@ class RayCluster:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True,
             )  # fmt: skip
         self._children[name] = child
-        wait_until(lambda: "block forever" in self._log(name) or child.poll() is not None, timeout_s=60)
+        wait_until(lambda: "block forever" in self._log(name) or child.poll() is not None, timeout_s=90)
         if child.poll() is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)

@@ -108,7 +108,7 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_checkpoint(tmp_path: Path)
         before = reached
         with subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)]) as writer:
             # Killed when a new one has appeared: the writer is then somewhere in the next write.
-            wait_until(lambda before=before: any(step != before for step in store.steps()))  # type: ignore[misc]
+            wait_until(lambda before=before: any(step != before for step in store.steps()))  # type: ignore[misc]  # mypy infers no default of a lambda
             writer.send_signal(signal.SIGKILL)
         found = store.load()
         assert found is not None

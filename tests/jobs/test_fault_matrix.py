@@ -172,7 +172,7 @@ def test_row_12_after_a_failed_flush_the_controller_stops_and_never_flushes_agai
     submit(service)
     whole = journal._database
     broken = _BrokenDisk(whole)
-    journal._database = broken  # type: ignore[assignment]
+    journal._database = broken  # type: ignore[assignment]  # a broken one in its place
     with pytest.raises(JournalLost, match="cannot be written any more"):
         ask(service, Submitted(specification=work()))
     assert broken.commits == 1

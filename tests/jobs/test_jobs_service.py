@@ -23,7 +23,7 @@ while [ $n -lt 40 ]; do
   n=$((n + 1)); echo $n > "$STEELYARD_CHECKPOINT_DIR/.n"; mv "$STEELYARD_CHECKPOINT_DIR/.n" "$STEELYARD_CHECKPOINT_DIR/n"
   echo "$STEELYARD_NODE $n"; sleep 0.05
 done
-"""  # noqa: E501
+"""  # noqa: E501  a script as it is written
 
 
 def counts(service: RunningJobs, job_id: str) -> list[tuple[str, int]]:
@@ -222,6 +222,8 @@ def test_max_parallel_holds_an_array_back(service: RunningJobs, tmp_path: Path) 
         ("nonsense", {}, "there is no request 'nonsense'"),
         ("submit", {"specification": {"command": []}}, "the job has no command"),
         ("submit", {"specification": {"command": ["x"], "after": ["999"]}}, "there is no job '999'"),
+        ("submit", {"specification": {"command": ["x"]}, "wall_s": "nan"}, "wall_s is nan: it must be"),
+        ("jobs", {"limit": "many"}, "a value of the request is of no use"),
     ],
 )
 def test_a_request_of_no_use_is_answered_in_a_sentence(

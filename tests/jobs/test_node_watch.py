@@ -28,6 +28,7 @@ def test_a_node_that_comes_changes_or_goes_is_news_and_a_sample_is_not() -> None
     assert watch.observe([report(2.0, 2.0, Resources(cpu_cores=20))])
     assert watch.observe([])
     assert watch.nodes() == []
+    assert watch.loads == {}, "what it measured went with it: one that comes again begins anew"
 
 
 def test_load_is_smoothed_and_given_as_shares() -> None:

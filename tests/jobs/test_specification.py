@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 
 from steelyard.jobs.amounts import bytes_of, seconds_of
+from steelyard.jobs.client import JobsClient
 from steelyard.jobs.declared_nodes import parse_node, read_nodes
 from steelyard.jobs.declared_quotas import read_quotas
 from steelyard.jobs.shards import deal_files, deal_keys
 from steelyard.jobs.specification import from_table, read_jobs
+from steelyard.jobs.submission import submit_file
 from steelyard.model.errors import ConfigError
 
 
@@ -74,6 +76,25 @@ def test_ranges_of_keys_cover_all_once() -> None:
         ({"command": "x", "time_limit": -1}, "time_limit"),
         ({"command": "x", "gang": True, "tasks": 2, "max_parallel": 1}, "max_parallel is for arrays"),
         ({"command": "x", "tasks": "many"}, "Expected `int"),
+        ({"command": "x", "resources": {"cpu_cores": float("nan")}}, "cpu_cores is nan: it must be a finite"),
+        ({"command": "x", "resources": {"gpus": float("inf")}}, "gpus is inf: it must be a finite number"),
+        ({"command": "x", "resources": {"memory": "1e400"}}, "memory is inf: it must be a finite number"),
+        ({"command": "x", "grace": float("inf")}, "grace is inf: it must be a finite number"),
+        ({"command": "x", "data": {"A": float("nan")}}, "data is nan: it must be a finite number"),
+        ({"command": "x", "priority": 10**26}, f"priority is {10**26}: it must be in"),
+        ({"command": "x", "nice": 1000}, "nice is 1000: it must be in -20..19"),
+        ({"command": "x", "max_parallel": -1}, "max_parallel is -1: it must be in 0.."),
+        ({"command": "x", "retry": {"max_retries": -1}}, "retry.max_retries is -1"),
+        ({"command": "x", "retry": {"first_delay": float("inf")}}, "first_delay is inf"),
+        ({"command": "x", "name": "red\x1b[31m"}, "use at most 200 printable characters"),
+        ({"command": "x", "tenant": "y" * 201}, "161 more characters: use at most 200 printable characters"),
+        ({"command": ["x", "a\0b"]}, "command holds 'a\\x00b': it must be UTF-8 text without zero bytes"),
+        ({"command": ["x", "\udcff"]}, "command holds '\\udcff': it must be UTF-8 text"),
+        ({"command": "x", "environment": {"A=B": 1}}, "variable 'A=B': a name is not empty, and without '='"),
+        ({"command": "x", "environment": {"": 1}}, "variable '': a name is not empty"),
+        ({"command": "x", "environment": {"A": "\0"}}, "environment holds '\\x00'"),
+        ({"command": "x", "working_directory": "\0"}, "working_directory holds"),
+        ({"command": "x", "after": ["\udc80"]}, "after holds"),
     ],
 )
 def test_a_mistake_is_named_with_its_remedy(tmp_path: Path, table: dict[str, Any], says: str) -> None:
@@ -81,6 +102,38 @@ def test_a_mistake_is_named_with_its_remedy(tmp_path: Path, table: dict[str, Any
         from_table(table, tmp_path, where="train.toml")
     assert says in str(refused.value)
     assert str(refused.value).startswith("train.toml")
+
+
+def test_a_name_that_nobody_chose_is_made_printable(tmp_path: Path) -> None:
+    assert from_table({"command": ["/bin/a\nb" + "c" * 300]}, tmp_path).name == "a?b" + "c" * 197
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ("jobs = [1]", "has no jobs: write each as a [[jobs]] table"),
+        ("jobs = []", "has no jobs"),
+        ("a = " + "[" * 5000, "is not valid TOML"),
+        (b"\xff\xfe", "it is not UTF-8 text"),
+    ],
+)
+def test_a_file_of_no_jobs_is_named(tmp_path: Path, written: str | bytes, says: str) -> None:
+    path = tmp_path / "jobs.toml"
+    path.write_bytes(written if isinstance(written, bytes) else written.encode())
+    with pytest.raises(ConfigError) as refused:
+        read_jobs(path)
+    assert says in str(refused.value)
+    assert str(path) in str(refused.value)
+
+
+def test_jobs_of_a_file_that_wait_for_each_other_are_refused_before_one_is_submitted(tmp_path: Path) -> None:
+    path = tmp_path / "cycle.toml"
+    path.write_text(
+        '[[jobs]]\nname = "a"\ncommand = "true"\nafter = ["b"]\n'
+        '[[jobs]]\nname = "b"\ncommand = "true"\nafter = ["a"]\n'
+    )
+    with pytest.raises(ConfigError, match="job 'a' is after 'b', which is not before it in the file"):
+        submit_file(JobsClient(tmp_path), path)
 
 
 def test_amounts() -> None:
@@ -100,9 +153,15 @@ def test_a_shard_with_too_many_files_is_refused() -> None:
     ("text", "says"),
     [
         ("A:cpu_cores", "'cpu_cores' is not KEY=VALUE"),
-        ("A:cores=2", "unknown field `cores`"),
+        ("A:cores=2", "unknown key 'cores': did you mean 'cpu_cores'?"),
         ("A:cpu_cores=2", "say both cpu_cores (above 0) and memory, or neither"),
         ("a/b", "a node's name is 'a/b'"),
+        ("a\x1bb", "a node's name is 'a\\x1bb'"),
+        ("x" * 65, "at most 64"),
+        ("A:cpu_cores=nan,memory=1", "cpu_cores (above 0)"),
+        ("A:cpu_cores=inf,memory=1", "cpu_cores is inf: it must be a finite number"),
+        ("A:cpu_cores=1,memory=1,gpus=-1", "gpus is -1: it must be 0 or more"),
+        ("A:sample_interval=nan", "sample_interval is nan"),
         ("A:cpu_cores=x,memory=1", "Expected `float"),
     ],
 )

@@ -1,14 +1,21 @@
 """A service that follows another on the same journal, and was told less or something else: real processes."""
 
+import os
+import re
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from tests.harness.jobs import NODE, RunningJobs, eventually, jobs_service, lines
 
+from steelyard.jobs.client import NoService
 from steelyard.jobs.executors.local_node import LocalNode
 from steelyard.jobs.service_options import ServiceOptions, Told
 from steelyard.model.errors import ConfigError
+from steelyard.runtime.process_identity import identify
 
 
 def gated(folder: Path, name: str) -> str:
@@ -41,6 +48,41 @@ def test_a_standby_that_is_told_nothing_goes_on_with_what_the_primary_was_told(t
         assert "nodes: A, B" in (service.folder / "service.log").read_text()
         assert "ordering fifo" in (service.folder / "service.log").read_text()
         service.wait_state(service.submit("true"), "done")
+
+
+def test_a_standby_in_the_background_says_that_it_stands_by_and_takes_over(tmp_path: Path) -> None:
+    with jobs_service(tmp_path / "state", "A") as service:
+        job_id = service.submit(gated(tmp_path, "job"))
+        service.wait_state(job_id, "running")
+        command = [sys.executable, "-m", "steelyard", "up", "--state", str(service.folder)]
+        said = subprocess.run(
+            [*command, "--standby", "--detach"], capture_output=True, text=True, timeout=40,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(service.paths)},
+        )  # fmt: skip
+        assert said.returncode == 0, said.stderr
+        found = re.fullmatch(r"jobs service (\d+) stands by; its log is (.+)\n", said.stdout)
+        assert found, said.stdout
+        standby = identify(int(found[1]))
+        assert standby is not None
+        try:
+            assert found[2] == str(service.folder / "service.log")
+            assert service.answers(), "the first one serves"
+            service.kill()
+            eventually(lambda: serving(service) == standby.pid)
+            (tmp_path / "go-job").touch()
+            service.wait_state(job_id, "done")
+            assert lines(tmp_path / "job") == ["x"]
+        finally:
+            os.kill(standby.pid, signal.SIGTERM)
+            eventually(lambda: not standby.exists)
+
+
+def serving(service: RunningJobs) -> int:
+    try:
+        pid: int = service.client.ask("status")["process"]
+    except NoService:
+        return 0
+    return pid
 
 
 def test_tasks_of_a_node_that_is_not_declared_any_more_run_to_their_ends(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ def sample(**changes: object) -> NodeTelemetry:
         "memory_bytes": 64.0,
         "memory_used_bytes": 16.0,
     }
-    return NodeTelemetry(**(given | changes))  # type: ignore[arg-type]
+    return NodeTelemetry(**(given | changes))  # type: ignore[arg-type]  # fields by name
 
 
 def test_an_age_is_never_negative() -> None:
@@ -43,4 +43,4 @@ def test_a_sample_survives_the_wire() -> None:
 
 def test_a_sample_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
-        sample().node_id = "b"  # type: ignore[misc]
+        sample().node_id = "b"  # type: ignore[misc]  # that it is frozen is what is tested

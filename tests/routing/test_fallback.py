@@ -18,7 +18,7 @@ class Case:
     def __init__(self, larger: str = "large", **limits: float) -> None:
         self.circuits = {name: Circuit(failures=2, open_s=5.0, probes=1) for name in (*POOLS, "large")}
         self.chain = Chain(pools=POOLS, larger=larger)
-        self.limits = FallbackLimits(**limits)  # type: ignore[arg-type]
+        self.limits = FallbackLimits(**limits)  # type: ignore[arg-type]  # fields by name
 
     def attempts(self, now_s: float = 0.0, seed: int = 1) -> Attempts:
         return Attempts(self.chain, self.circuits, self.limits, Random(seed), now_s)

@@ -1,5 +1,6 @@
 """The journal: what goes in comes out, and what is not accepted leaves no trace."""
 
+import sqlite3
 import time
 from pathlib import Path
 
@@ -116,3 +117,15 @@ def test_a_file_that_is_no_journal_is_refused_in_a_sentence(tmp_path: Path) -> N
     (tmp_path / "journal.sqlite").write_text("this is a letter, not a data base" * 100)
     with pytest.raises(JournalLost, match="choose another --state folder"):
         Journal(tmp_path / "journal.sqlite")
+
+
+def test_records_that_nobody_can_read_are_named(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.sqlite")
+    journal.close()
+    with sqlite3.connect(tmp_path / "journal.sqlite") as database:
+        database.execute("insert into records values ('task', '1.0', ?)", (b'{"of": "another world"}',))
+    database.close()
+    journal = Journal(tmp_path / "journal.sqlite")
+    with pytest.raises(JournalLost, match=r"journal\.sqlite cannot be read .*: restore it, or use another"):
+        journal.load()
+    journal.close()

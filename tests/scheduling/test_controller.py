@@ -40,12 +40,12 @@ class Machine:
         self.now_s = 0.0
 
     def submit(self, **more: object) -> str:
-        specification = JobSpecification(command=("work",), **more)  # type: ignore[arg-type]
+        specification = JobSpecification(command=("work",), **more)  # type: ignore[arg-type]  # fields by name
         return step(self.state, Submitted(specification=specification), self.now_s).job_id
 
     def does(self, event: object) -> list[object]:
         """The actions that an event leads to."""
-        return [*step(self.state, event, self.now_s).actions]  # type: ignore[arg-type]
+        return [*step(self.state, event, self.now_s).actions]  # type: ignore[arg-type]  # any event
 
     def run(self, job_id: str, **nodes: str) -> None:
         """Place and start tasks: t0="A" puts task 0 on A."""

@@ -20,7 +20,7 @@ FIFO = PlanOptions(ordering=Fifo(), placement=FirstFit())
 
 
 def places_of(decided_starts: object) -> list[str]:
-    return [each.node_id for each in decided_starts.placements.values()]  # type: ignore[attr-defined]
+    return [each.node_id for each in decided_starts.placements.values()]  # type: ignore[attr-defined]  # the starts of a Plan
 
 
 def test_the_backup_is_tried_first_after_a_failure_only() -> None:
@@ -90,6 +90,17 @@ def test_what_never_fits_is_told_from_what_waits() -> None:
     assert "larger than the cluster" in wait.waits["a"].sentence
 
 
+def test_a_cluster_of_which_no_node_takes_tasks_is_not_called_too_small() -> None:
+    table = nodes(2)
+    for node_id in table.node_ids:
+        table.set_usable(node_id, usable=False, reason="drained")
+    told = [explain(job("a"), [], each, FIFO, 0.0).sentence for each in (table, nodes(0))]
+    assert told == [
+        "no node takes tasks now: all 2 are drained or lost",
+        "no node takes tasks now: none is known yet",
+    ]
+
+
 def test_any_wait_is_explained() -> None:
     table = nodes(1)
     held_job = job("held", 6, expected_s=300)
@@ -105,7 +116,7 @@ def test_memory_skips_shapes_until_something_is_freed() -> None:
     class Counting(FirstFit):
         calls = 0
 
-        def place(self, claim, table, now_s):  # type: ignore[no-untyped-def]
+        def place(self, claim, table, now_s):  # type: ignore[no-untyped-def]  # as a stranger writes a policy
             self.calls += 1
             return super().place(claim, table, now_s)
 

@@ -1,12 +1,15 @@
 """The controller under injected faults: many seeds in which nothing is broken, and a bug that is found."""
 
+from pathlib import Path
+
 import pytest
 
 from steelyard.model.job_record import TaskRecord
 from steelyard.scheduling.controller_state import Changes
 from steelyard.scheduling.task_changes import Turn
 from steelyard.simulation.jobs_agents import Violation
-from steelyard.simulation.jobs_faults import Run, main
+from steelyard.simulation.jobs_faults import Run
+from steelyard.simulation.jobs_soak import main
 from steelyard.simulation.jobs_world import Controller
 
 SEEDS = 2_000
@@ -19,9 +22,7 @@ def test_no_promise_is_broken_under_faults(part: int) -> None:
         try:
             Run(seed).play()
         except Violation as violation:
-            pytest.fail(
-                f"seed {seed}: {violation} (python -m steelyard.simulation.jobs_faults --seed {seed})"
-            )
+            pytest.fail(f"seed {seed}: {violation} (python -m steelyard.simulation.jobs_soak --seed {seed})")
 
 
 def test_a_seed_gives_the_same_run_again() -> None:
@@ -75,9 +76,36 @@ def _found_within(seeds: int) -> None:
     pytest.fail(f"not found within {seeds} seeds")
 
 
+def _command(monkeypatch: pytest.MonkeyPatch, *options: str) -> int:
+    monkeypatch.setattr("sys.argv", ["jobs_soak", *options])
+    return main()
+
+
 def test_the_command_says_how_many_seeds_held(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["jobs_faults", "--seeds", "3"])
-    assert main() == 0
+    assert _command(monkeypatch, "--seeds", "3") == 0
     assert "3 seeds without a violation" in capsys.readouterr().out
+
+
+def test_a_soak_goes_on_where_it_was_and_names_every_seed_that_failed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    played: list[int] = []
+
+    def play(self: Run) -> None:
+        played.append(self.seed)
+        if self.seed in (12, 15):
+            raise Violation("broken on purpose")
+
+    monkeypatch.setattr(Run, "play", play)
+    kept = str(tmp_path / "seeds.json")
+    assert _command(monkeypatch, "--first", "11", "--last", "13", "--progress", kept) == 1
+    assert _command(monkeypatch, "--last", "16", "--progress", kept) == 1
+    assert played == [11, 12, 13, 14, 15, 16]
+    assert "2 of 6 seeds broke a promise: 12, 15" in capsys.readouterr().out
+    assert _command(monkeypatch, "--first", "9", "--last", "16", "--progress", kept) == 2
+    assert "began with seed 11" in capsys.readouterr().err
+    monkeypatch.setattr("steelyard.simulation.jobs_soak.digest", lambda: "changed since")
+    assert _command(monkeypatch, "--last", "17", "--progress", kept) == 2
+    assert "of seeds that other sources played" in capsys.readouterr().err

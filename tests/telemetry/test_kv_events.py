@@ -8,10 +8,10 @@ import pytest
 
 zmq = pytest.importorskip("zmq", reason="needs pyzmq: pip install 'steelyard[kv-events]'")
 
-from tests.harness.kv_publisher import Publisher, stored  # noqa: E402
+from tests.harness.kv_publisher import Publisher, stored  # noqa: E402  after the skip
 
-from steelyard.engines.kv_events import BlocksRemoved, BlocksStored, KvEvent  # noqa: E402
-from steelyard.telemetry.kv_events import KvEventFeed, KvEventSource  # noqa: E402
+from steelyard.engines.kv_events import BlocksRemoved, BlocksStored, KvEvent  # noqa: E402  after the skip
+from steelyard.telemetry.kv_events import KvEventFeed, KvEventSource  # noqa: E402  after the skip
 
 TOKENS = list(range(16))
 

@@ -41,7 +41,7 @@ def test_says_once_that_nobody_takes_them(capfd: pytest.CaptureFixture[str]) -> 
     with closed_port() as nowhere:
         sender = SpanSender(TracingOptions(endpoint=nowhere, timeout_s=0.2))
         for number in range(3):
-            sender.send(lambda number=number: [span(number)])  # type: ignore[misc]
+            sender.send(lambda number=number: [span(number)])  # type: ignore[misc]  # mypy infers no default of a lambda
         sender.close()
     said = capfd.readouterr().err
     assert said.count("\n") == 1
@@ -54,7 +54,7 @@ def test_what_waits_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     with collector() as sink:
         sender = SpanSender(TracingOptions(endpoint=sink.url))
         for number in range(9):
-            sender.send(lambda number=number: [span(number)])  # type: ignore[misc]
+            sender.send(lambda number=number: [span(number)])  # type: ignore[misc]  # mypy infers no default of a lambda
         sender.close()
     assert len(sink.spans) == 5
 

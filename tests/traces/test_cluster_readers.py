@@ -57,6 +57,8 @@ def test_reads_plain_lines(tmp_path: Path) -> None:
             r"line 2: cannot be read: could not convert string to float: 'much'",
         ),
         (("node_id,cpu_cores,gpus", "a,1,1.5"), "has 1.5 GPUs"),
+        (("node_id,cpu_cores", "a,nan"), "'a' has an amount that is no finite number"),
+        (("node_id,cpu_cores", "a,-1"), "line 2: cannot be read: cpu_cores is -1.0"),
         (("node_id,cpu_cores",), "holds no nodes"),
     ],
 )

@@ -73,11 +73,29 @@ def test_a_plain_table_of_jobs(tmp_path: Path) -> None:
         ("submitted_s,duration_s\n", "holds no jobs"),
         ("submitted_s,duration_s\n1,2\nx,3\n", "line 3: cannot be read"),
         ("arrival_time,length,cpus\n1,,2\n", "cannot be read"),
+        ("submitted_s,duration_s\n1,nan\n", "duration_s of job-000000 is nan"),
+        ("submitted_s,duration_s,gpus\n1,2,-1\n", "gpus of job-000000 is -1"),
+        ("a" * 200_000, "is no CSV: field larger than field limit"),
+        ("submitted_s,duration_s\n1," + "2" * 200_000, "field larger than field limit"),
     ],
 )
 def test_what_cannot_be_read_is_said(tmp_path: Path, text: str, complaint: str) -> None:
     with pytest.raises(TraceError, match=complaint):
         read_jobs(written(tmp_path, text))
+
+
+def test_what_is_no_text_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.csv"
+    path.write_bytes(b"submitted_s,duration_s\n1,\xff\n")
+    with pytest.raises(TraceError, match="is not UTF-8 text, from byte 25 on"):
+        read_jobs(path)
+    path = written(tmp_path, "submitted_s,duration_s\n1,2\n", "jobs.csv.gz")
+    path.write_bytes(path.read_bytes()[:-6])
+    with pytest.raises(TraceError, match="is no whole gzip file"):
+        read_jobs(path)
+    path.write_bytes(b"plain")
+    with pytest.raises(TraceError, match="is no whole gzip file"):
+        read_jobs(path)
 
 
 @pytest.mark.trace

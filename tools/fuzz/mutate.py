@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from tools.fuzz.seeds import SEEDS, WORDS
+from tools.fuzz.seeds import KEYS, LITERALS, SEEDS, WORDS
 from tools.fuzz.targets import TARGETS
 
 SLOW_S = 0.05
@@ -46,6 +46,24 @@ def changed(data: bytes, rng: random.Random, words: list[bytes]) -> bytes:
     return bytes(work[:MAX_BYTES])
 
 
+def relined(data: bytes, rng: random.Random) -> bytes:
+    """A configuration with a value, a key or a line changed: unlike most changes of bytes, it stays TOML."""
+    lines = data.splitlines(keepends=True)
+    for _ in range(1 + rng.randrange(3)):
+        at = rng.randrange(len(lines) or 1)
+        key, equals, value = lines[at].partition(b" = ") if lines else (b"", b"", b"")
+        kind = rng.randrange(4)
+        if kind == 0 and equals:
+            lines[at] = key + equals + rng.choice(LITERALS) + b"\n"
+        elif kind == 1 and equals:
+            lines[at] = rng.choice(KEYS) + equals + value
+        elif kind == 2:
+            lines[at : at + 1] = []
+        else:
+            lines[at:at] = [rng.choice(KEYS) + b" = " + rng.choice(LITERALS) + b"\n"]
+    return b"".join(lines)[:MAX_BYTES]
+
+
 def batches(name: str, rng: random.Random) -> Iterator[list[bytes]]:
     """Inputs for a target, without end: seeds first, then their descendants."""
     pool = list(SEEDS[name])
@@ -53,6 +71,8 @@ def batches(name: str, rng: random.Random) -> Iterator[list[bytes]]:
     words, chance = WORDS + pool, rng.random
     while True:
         batch = [changed(pool[int(chance() * len(pool))], rng, words) for _ in range(BATCH)]
+        if name == "configuration":
+            batch[::2] = [relined(rng.choice(SEEDS[name]), rng) for _ in batch[::2]]
         yield batch
         for data in batch if len(pool) < KEPT else batch[: BATCH // 100]:
             pool[rng.randrange(len(SEEDS[name]), KEPT) :] = [data]  # descendants of descendants

@@ -42,3 +42,16 @@ WORDS = [
     b"[DONE]", b"{", b"}", b"[", b"]", b'"', b"null", b"\\u0000", b"\\ud800", b"9" * 20, b"ffffffffffffffff",
     b"1e400", b"inf", b"nan", b"[[pools]]\n", b"= ", b"'", b"\xef\xbb\xbf",
 ]  # fmt: skip
+
+# What may stand on the two sides of a line of TOML.
+KEYS = [
+    b"listen", b"admin", b"workers", b"name", b"url", b"policy", b"weight", b"models", b"pool",
+    b"path_prefix", b"connect_timeout_s", b"max_body_bytes", b"continuation", b"shadow", b"host", b"lisen",
+    b'"a b"', b"a.b.c",
+]  # fmt: skip
+LITERALS = [
+    b"0", b"-1", b"1.5", b"1e400", b"-0.0", b"inf", b"nan", b"9223372036854775808", b"true", b"[]", b"{}",
+    b'""', b"[[1]]", b'{ a = [{ b = "" }] }', b"2024-02-29", b"07:32:00",
+    b'"\\u0000"', b'"\\U0010ffff"', b"0x7f",
+    b'"127.0.0.1:99999"', b'"[::1]:0"', b'"http://[::1"', b'"unix:/x"', b'"off"', b'["a", "a"]', b"'x'",
+]  # fmt: skip

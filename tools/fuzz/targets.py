@@ -13,7 +13,7 @@ from steelyard.config.load import load_file
 from steelyard.model.errors import BadRequest, ConfigError, UpstreamError
 from steelyard.routing.stream_keeper import StreamBroken, StreamKeeper
 from steelyard.wire.chunked import ChunkedReader, MalformedChunk
-from steelyard.wire.http1_head import Head, parse_request_head, parse_response_head
+from steelyard.wire.http1_head import Head, check_unfinished, parse_request_head, parse_response_head
 from steelyard.wire.sse import EventTooLong, SseSplitter, event_data
 
 Target = Callable[[bytes], None]
@@ -50,6 +50,19 @@ def request_head(data: bytes) -> None:
     _check_head(head)
     _require(head.target.isascii() and b" " not in head.target, "a strange target")
     _require(head.target.startswith(b"/") or head.target == b"*", "a target that is no path")
+    _check_delivery(data)
+
+
+def _check_delivery(data: bytes) -> None:
+    """A good head is not refused before its end, in whatever pieces it comes."""
+    seen = 0
+    piece = 1 if _is_read_singly(data) else len(data) // 3
+    for end in range(piece, len(data), piece):
+        try:
+            check_unfinished(data[:end], seen)
+        except BadRequest as error:
+            raise FoundFault(f"a good head is refused after {end} bytes: {error}") from None
+        seen = end
 
 
 def response_head(data: bytes) -> None:

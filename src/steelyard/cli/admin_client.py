@@ -51,7 +51,9 @@ def _ask(address: str, path: tuple[str, ...], method: str, timeout_s: float, as_
     except urllib.error.HTTPError as error:
         raise ConfigError(_message(error)) from None
     except (OSError, ValueError, HTTPException) as error:
-        reason = ascii(str(getattr(error, "reason", error) or type(error).__name__)[:200])[1:-1].strip()
+        reason = getattr(error, "reason", error)
+        reason = getattr(reason, "strerror", None) or str(reason) or type(error).__name__
+        reason = ascii(reason[:200])[1:-1].strip()
         raise ConfigError(
             f"cannot ask the gateway at {address}: {reason}: name its admin port with --admin"
         ) from None

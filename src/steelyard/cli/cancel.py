@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from steelyard.cli.jobs_argument import client_of, with_state
+from steelyard.cli.jobs_argument import order_each, with_state
 
 
 @click.command()
@@ -12,7 +12,4 @@ from steelyard.cli.jobs_argument import client_of, with_state
 @with_state
 def cancel(job_ids: tuple[str, ...], state: Path | None) -> None:
     """Make a job leave for good."""
-    client = client_of(state)
-    for job_id in job_ids:
-        client.ask("cancel", job=job_id)
-        print(f"job {job_id}: {client.ask('job', job=job_id)['state']}")
+    order_each(state, "cancel", job_ids)

@@ -15,6 +15,7 @@ from steelyard.traces.job_readers import read_jobs
 GENERATED = "generated"
 GENERATED_NODES = 300
 _SIZE = re.compile(r"(\d+)x(\d+)(?:x(\d+))?")
+MAX_NODES, MAX_GPUS, MAX_CORES = 200_000, 1024, 100_000  # what fits into a few GiB
 CORES_A_GPU, MEMORY_A_CORE_BYTES = 12, 8 * 2**30
 
 
@@ -32,6 +33,11 @@ def nodes_of(argument: str) -> list[Node]:
     cores = int(size[3]) if size[3] else max(1, gpus) * CORES_A_GPU
     if not count or not cores:
         raise ConfigError(f"--nodes {argument!r} makes an empty cluster: give at least one node and one core")
+    if count > MAX_NODES or cores > MAX_CORES or gpus > MAX_GPUS:
+        raise ConfigError(
+            f"--nodes {argument!r} is too large: at most {MAX_NODES:,} nodes of {MAX_GPUS} GPUs and "
+            f"{MAX_CORES:,} cores"
+        )
     capacity = Resources(cpu_cores=cores, memory_bytes=cores * MEMORY_A_CORE_BYTES, gpus=gpus)
     width = len(str(count - 1))
     return [Node(node_id=f"node-{at:0{width}d}", capacity=capacity) for at in range(count)]

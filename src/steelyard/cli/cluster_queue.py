@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
+from steelyard.cli.terminal import console, listing
 from steelyard.cluster.node_table import NodeTable
 from steelyard.config.job_plugins import make_ordering, make_placement
 from steelyard.model.node import Node
@@ -64,7 +63,7 @@ def simulate_queue(
 ) -> None:
     """Run every ordering with every placement; print and report."""
     results: list[tuple[QueueReport, list[JobOutcome]]] = []
-    with Progress(console=Console(stderr=True), transient=True, disable=as_json) as progress:
+    with Progress(console=console(stderr=True), transient=True, disable=as_json) as progress:
         for ordering in orderings:
             for placement in placements or (DEFAULT_QUEUE_PLACEMENT,):
                 name = f"{ordering}, {placement}"
@@ -80,10 +79,10 @@ def simulate_queue(
     if as_json:
         click.echo(json.dumps([each.as_json() for each, _ in results], indent=2))
         return
-    shown = Table("", *(each.name for each, _ in results), box=None)
+    shown = listing("", *(each.name for each, _ in results))
     for title, cells in _rows(results):
         shown.add_row(title, *cells)
-    Console().print(shown)
+    console().print(shown)
     if report is not None:
         click.echo(f"plots: {report}")
 

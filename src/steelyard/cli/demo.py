@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 import uvloop
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
@@ -15,6 +14,7 @@ from steelyard.cli import exit_codes
 from steelyard.cli.demo_caches import caches
 from steelyard.cli.demo_jobs import jobs
 from steelyard.cli.demo_seed_math import seed_math
+from steelyard.cli.terminal import console, listing
 from steelyard.demo.fleet import POLICIES, PolicyRun, run_policy
 from steelyard.reports.objectives import Objective
 from steelyard.reports.page import write_page
@@ -49,24 +49,24 @@ def demo(ctx: click.Context, out: Path, seconds: float, policies: tuple[str, ...
     """
     if ctx.invoked_subcommand is not None:
         return
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    terminal = console()
     requests, source = load(seconds)
-    console.print(f"{len(requests)} requests a policy from {source}")
-    console.print("six engines of three speeds; one is killed a third in and is back at two thirds")
+    terminal.print(f"{len(requests)} requests a policy from {source}")
+    terminal.print("six engines of three speeds; one is killed a third in and is back at two thirds")
     speed = requests[-1].arrival_s / seconds
     runs: list[PolicyRun] = []
-    with Progress(console=console, transient=True) as progress:
+    with Progress(console=terminal, transient=True) as progress:
         for policy in policies or POLICIES:
             bar = progress.add_task(policy, total=len(requests))
             advance = functools.partial(progress.advance, bar)
             runs.append(uvloop.run(run_policy(policy, requests, speed, TIME_SCALE, OBJECTIVE, advance)))
-    console.print(table_of(runs))
+    terminal.print(table_of(runs))
     page = write_page(out / "report.html", [_series(run) for run in runs], source)
-    console.print(f"report with plots: {page}")
+    terminal.print(f"report with plots: {page}")
     lost = sum(run.report.lost for run in runs)
     for run in runs:
         for error in run.report.first_errors if run.report.lost else ():
-            console.print(f"{run.policy}: {error}")
+            terminal.print(f"{run.policy}: {error}")
     sys.exit(exit_codes.FAILED if lost else exit_codes.DONE)
 
 
@@ -99,10 +99,10 @@ def table_of(runs: list[PolicyRun]) -> Table:
         "lost",
         "cut",
     )
-    table = Table(*columns, title=f"emulated seconds ({TIME_SCALE:g} to one on the clock)")
+    made = listing(*columns, title=f"emulated seconds ({TIME_SCALE:g} to one on the clock)")
     for run in runs:
         report = run.report
-        table.add_row(
+        made.add_row(
             run.policy,
             f"{report.ttft_s.p50 * TIME_SCALE:.3f} s",
             f"{report.ttft_s.p99 * TIME_SCALE:.3f} s",
@@ -113,12 +113,12 @@ def table_of(runs: list[PolicyRun]) -> Table:
             str(report.lost),
             str(report.kinds.get("cut", 0)),
         )
-    table.caption = (
+    made.caption = (
         f"SLO: first token in {OBJECTIVE.ttft_s * TIME_SCALE:g} s, "
         f"then {OBJECTIVE.tpot_s * TIME_SCALE:g} s a token; "
         "lost: failed before any of the answer; cut: the killed engine's streams that had begun"
     )
-    return table
+    return made
 
 
 def _series(run: PolicyRun) -> tuple[str, list[float], list[dict[str, float]]]:

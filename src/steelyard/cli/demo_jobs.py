@@ -1,17 +1,21 @@
 """`steelyard demo jobs`: the seed's case with real processes."""
 
+import signal
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from steelyard.cli import exit_codes
-from steelyard.cli.jobs_argument import console
+from steelyard.cli.finite import FiniteRange
+from steelyard.cli.terminal import console, listing
 from steelyard.demo.seed_case import NODE_LOADS, TASKS
 from steelyard.demo.seed_jobs import Scene, SeedDemo
 from steelyard.reports.timeline import Bar, Mark, curves, gantt, table, write_report
@@ -22,7 +26,7 @@ from steelyard.reports.timeline import Bar, Mark, curves, gantt, table, write_re
 @click.option(
     "--hour",
     "hour_s",
-    type=click.FloatRange(min=6, max=600),
+    type=FiniteRange(min=6, max=600),
     default=12.0,
     show_default=True,
     help="Seconds that an hour of the seed takes.",
@@ -30,19 +34,28 @@ from steelyard.reports.timeline import Bar, Mark, curves, gantt, table, write_re
 def jobs(out: Path, hour_s: float) -> None:
     """Watch ten tasks on five nodes: placed by load, one moved off a hot node, one saved from a dead one."""
     terminal = console()
+    out.mkdir(parents=True, exist_ok=True)  # what cannot be is said before a minute of demo
     began_s = time.monotonic()
 
     def say(sentence: str) -> None:
-        terminal.print(f"[dim]{time.monotonic() - began_s:5.1f} s[/dim]  {sentence}")
+        terminal.print(Text(f"{time.monotonic() - began_s:5.1f} s", style="dim"), f" {sentence}")
 
     with tempfile.TemporaryDirectory(prefix="steelyard-") as folder:
         demo = SeedDemo(Path(folder) / "state", hour_s, say)
-        demo.play()
+        before = signal.signal(signal.SIGTERM, _leave)  # one that is ended ends what it started
+        try:
+            demo.play()
+        finally:
+            signal.signal(signal.SIGTERM, before)
     _print(terminal, demo)
     page = _write(out / "jobs.html", demo)
     terminal.print(f"report with the timeline: {page}")
     lost = [name for name, view in demo.timelines.items() if view["state"] != "done"]
     sys.exit(exit_codes.FAILED if lost else exit_codes.DONE)
+
+
+def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)
 
 
 def _print(terminal: Console, demo: SeedDemo) -> None:
@@ -52,11 +65,11 @@ def _print(terminal: Console, demo: SeedDemo) -> None:
     for name, text in demo.logs.items():
         terminal.print(f"what {name} wrote:")
         for line in text.splitlines():
-            terminal.print(f"  {line}", markup=False)
+            terminal.print(f"  {line}")
 
 
 def _as_table(title: str, columns: list[str], rows: list[list[str]]) -> Table:
-    made = Table(*columns, title=title)
+    made = listing(*columns, title=title)
     for row in rows:
         made.add_row(*row)
     return made

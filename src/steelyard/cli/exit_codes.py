@@ -20,5 +20,7 @@ MEANINGS = {
 def of(error: SteelyardError) -> int:
     """The exit code for an error that ended a verb."""
     from steelyard.jobs.client import NoService
+    from steelyard.jobs.executor import ExecutorError
 
-    return MISTAKE if isinstance(error, ConfigError | TraceError | BadRequest | NoService) else FAILED
+    mistakes = ConfigError | TraceError | BadRequest | NoService | ExecutorError
+    return MISTAKE if isinstance(error, mistakes) else FAILED

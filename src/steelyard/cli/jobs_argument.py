@@ -1,16 +1,15 @@
 """What the verbs of the jobs plane share: where the service is, and how answers are printed."""
 
 import json
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from rich.console import Console
 
 from steelyard.jobs.client import JobsClient
+from steelyard.model.errors import BadRequest
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -29,9 +28,35 @@ def with_json(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
 
 
+def shown(value: Any) -> Any:
+    """An answer for a terminal: what others named must not move its cursor or colour its text."""
+    if isinstance(value, str):
+        return value if value.isprintable() else "".join(map(_shown, value))
+    if isinstance(value, dict):
+        return {name: shown(each) for name, each in value.items()}
+    return [shown(each) for each in value] if isinstance(value, list) else value
+
+
+def _shown(character: str) -> str:
+    return character if character.isprintable() else repr(character)[1:-1]
+
+
 def client_of(state: Path | None) -> JobsClient:
     """A client; it connects when asked something."""
     return JobsClient(state)
+
+
+def order_each(state: Path | None, op: str, job_ids: Sequence[str]) -> None:
+    """Order it for each job and print what became of it. Raises BadRequest at the end, for those refused."""
+    client, refused = client_of(state), list[str]()
+    for job_id in job_ids:
+        try:
+            client.ask(op, job=job_id)
+            print(f"job {job_id}: {client.ask('job', job=job_id)['state']}")
+        except BadRequest as error:
+            refused.append(str(error))
+    if refused:
+        raise BadRequest("; ".join(refused))
 
 
 def print_json(value: object) -> None:
@@ -58,8 +83,3 @@ def amount(size_bytes: float) -> str:
         if size_bytes >= size:
             return f"{size_bytes / size:.1f} {unit}"
     return f"{size_bytes:.0f} B"
-
-
-def console() -> Console:
-    """For tables: as wide as the terminal, or wide enough for a file."""
-    return Console(width=None if sys.stdout.isatty() else 140, highlight=False)

@@ -41,7 +41,7 @@ def _audit(configuration: Configuration, what: str, detail: str) -> None:
         AuditLog(Path(configuration.admin_access.audit_log)).append(getpass.getuser(), what, detail)
 
 
-@keys.command()
+@keys.command(short_help="Make a key for TENANT and print it.")
 @click.argument("tenant")
 @click.option("--days", type=click.IntRange(min=1), help="Let it expire after so many days.")
 @CONFIGURATION
@@ -77,7 +77,7 @@ def list_(file: Path, as_json: bool) -> None:
         click.echo(f"{row['id']}  {row['state']:<8} {row['created']}  {row['tenant']}")
 
 
-@keys.command()
+@keys.command(short_help="Make the key with this ID useless.")
 @click.argument("key_id", metavar="ID")
 @CONFIGURATION
 def revoke(key_id: str, file: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from steelyard.cli.jobs_argument import client_of, with_state
+from steelyard.cli.terminal import reader_left
 
 
 @click.command()
@@ -20,6 +21,8 @@ def logs(task: str, state: Path | None, follow: bool, tail_bytes: int) -> None:
         for text in client.follow_log(task, tail_bytes=tail_bytes):
             sys.stdout.write(text)
             sys.stdout.flush()
+            if reader_left():
+                break
         return
     offset = -tail_bytes
     while (answer := client.ask("logs", task=task, offset=offset))["text"]:

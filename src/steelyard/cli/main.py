@@ -1,15 +1,15 @@
 """The `steelyard` command. Verbs are loaded when they are called, so that the command starts at once."""
 
-import difflib
 import importlib
 import sys
+from typing import NoReturn
 
 import click
 from click.shell_completion import CompletionItem
 
-from steelyard.cli import exit_codes
+from steelyard.cli import exit_codes, terminal
 from steelyard.cli.examples import with_examples
-from steelyard.model.errors import SteelyardError
+from steelyard.model.errors import SteelyardError, nearest_or_known
 from steelyard.version import __version__
 
 VERBS = {
@@ -70,9 +70,8 @@ class Verbs(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the verb; one that is not there is an error that names the nearest."""
         if args[0] not in VERBS and not args[0].startswith("-"):
-            nearest = difflib.get_close_matches(args[0], VERBS, n=1)
-            hint = f", did you mean {nearest[0]!r}?" if nearest else ""
-            raise click.UsageError(f"there is no verb {args[0]!r}{hint}", ctx)
+            hint = nearest_or_known(args[0], tuple(VERBS))
+            raise click.UsageError(f"there is no verb {args[0]!r}: {hint}", ctx)
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
@@ -111,19 +110,27 @@ def _sentence(error: click.ClickException) -> str:
 
 def main() -> None:
     """Run a command; what went wrong is one sentence and an exit code."""
+    terminal.open_outputs()
     try:
-        sys.exit(steelyard.main(prog_name="steelyard", standalone_mode=False) or exit_codes.DONE)
-    except click.ClickException as error:
-        print(f"steelyard: {_sentence(error)}", file=sys.stderr)
+        try:
+            code = steelyard.main(prog_name="steelyard", standalone_mode=False) or exit_codes.DONE
+        finally:
+            terminal.close_output()
+        sys.exit(code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
         sys.exit(exit_codes.MISTAKE)
+    except click.ClickException as error:
+        _fail(_sentence(error), exit_codes.MISTAKE)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(exit_codes.INTERRUPTED)
     except SteelyardError as error:
-        print(f"steelyard: {error}", file=sys.stderr)
-        sys.exit(exit_codes.of(error))
-    except BrokenPipeError:
-        sys.exit(exit_codes.DONE)
+        _fail(str(error), exit_codes.of(error))
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
-        print(f"steelyard: {name}{error.strerror or error}", file=sys.stderr)
-        sys.exit(exit_codes.MISTAKE)
+        _fail(f"{name}{error.strerror or error}", exit_codes.MISTAKE)
+
+
+def _fail(sentence: str, code: int) -> NoReturn:
+    print(f"steelyard: {sentence}", file=sys.stderr)
+    sys.exit(code)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from steelyard.cli.jobs_argument import client_of, with_state
+from steelyard.cli.jobs_argument import order_each, with_state
 
 
 @click.command()
@@ -12,7 +12,4 @@ from steelyard.cli.jobs_argument import client_of, with_state
 @with_state
 def pause(job_ids: tuple[str, ...], state: Path | None) -> None:
     """Make a job leave its nodes and stay away, its progress kept."""
-    client = client_of(state)
-    for job_id in job_ids:
-        client.ask("pause", job=job_id)
-        print(f"job {job_id}: {client.ask('job', job=job_id)['state']}")
+    order_each(state, "pause", job_ids)

@@ -4,10 +4,10 @@ import json
 import re
 
 import click
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from steelyard.cli.terminal import console, listing
 from steelyard.cli.trace_argument import at_speed, load_requests
 from steelyard.config.plugins import check_policy_name, make_policy
 from steelyard.engines.profiles import PROFILES
@@ -70,7 +70,7 @@ def plan(
     check_policy_name(policy)
     objective = read_objective(slo)
     requests = at_speed(load_requests(trace, limit, seed), speed)
-    with Progress(console=Console(stderr=True), transient=True, disable=as_json) as progress:
+    with Progress(console=console(stderr=True), transient=True, disable=as_json) as progress:
 
         def run(replicas: int) -> SimulationReport:
             bar = progress.add_task(f"{replicas} replicas", total=len(requests))
@@ -90,7 +90,7 @@ def plan(
         curve = {str(replicas): report.as_json() for replicas, report in found.curve.items()}
         click.echo(json.dumps({"fewest": found.fewest, "curve": curve}, indent=2))
         return
-    Console().print(_curve(found))
+    console().print(_curve(found))
     if found.fewest is None:
         click.echo(f"not even {most} replicas keep {share:.0%} of the requests in the SLO")
     else:
@@ -98,9 +98,9 @@ def plan(
 
 
 def _curve(found: Plan) -> Table:
-    table = Table("replicas", "in SLO", "TTFT p50, s", "p99, s", "TPOT p50, ms", "p99, ms", "", box=None)
+    made = listing("replicas", "in SLO", "TTFT p50, s", "p99, s", "TPOT p50, ms", "p99, ms", "")
     for replicas, report in found.curve.items():
-        table.add_row(
+        made.add_row(
             str(replicas),
             f"{report.goodput_share:.1%}",
             f"{report.ttft_s.p50:.3f}",
@@ -109,4 +109,4 @@ def _curve(found: Plan) -> Table:
             f"{report.tpot_s.p99 * 1e3:.1f}",
             "◀" if replicas == found.fewest else "",
         )
-    return table
+    return made

@@ -6,11 +6,11 @@ import sys
 
 import click
 import uvloop
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
 from steelyard.cli import exit_codes
+from steelyard.cli.terminal import console, listing
 from steelyard.cli.trace_argument import load_requests
 from steelyard.replay.report import ReplayReport, summarise
 from steelyard.replay.run import replay as run_replay
@@ -52,8 +52,8 @@ def replay(
     steelyard replay generated --to http://127.0.0.1:8080 --limit 200
     """
     requests = load_requests(trace, limit, seed)
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=as_json or not console.is_terminal) as progress:
+    terminal = console(stderr=True)
+    with Progress(console=terminal, transient=True, disable=as_json or not terminal.is_terminal) as progress:
         bar = progress.add_task("replaying", total=len(requests))
         outcomes, span_s = uvloop.run(
             run_replay(requests, url, model=model, speed=speed, done=lambda: progress.advance(bar))
@@ -62,19 +62,17 @@ def replay(
     if as_json:
         click.echo(json.dumps(report.as_json(), indent=2))
     else:
-        Console().print(table_of(report))
+        console().print(table_of(report))
         click.echo(summary_of(report))
     sys.exit(exit_codes.FAILED if report.broken else exit_codes.DONE)
 
 
 def table_of(report: ReplayReport) -> Table:
     """The report for a terminal."""
-    table = Table("", "p50", "p90", "p99", box=None)
+    made = listing("", "p50", "p90", "p99")
     for name, quantiles in (("TTFT", report.ttft_s), ("TPOT", report.tpot_s), ("total", report.total_s)):
-        table.add_row(
-            name, *(_milliseconds(value) for value in (quantiles.p50, quantiles.p90, quantiles.p99))
-        )
-    return table
+        made.add_row(name, *(_milliseconds(value) for value in (quantiles.p50, quantiles.p90, quantiles.p99)))
+    return made
 
 
 def _milliseconds(value_s: float) -> str:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
 from steelyard.cli.simulate import table_of as simulation_table
+from steelyard.cli.terminal import console
 from steelyard.config.plugins import check_policy_name, make_policy
 from steelyard.engines.profiles import PROFILES
 from steelyard.policies.routing.registry import DEFAULT_POLICY
@@ -73,21 +73,19 @@ def replay_log(
             json.dumps({"logged_ttft_s": ttfts, "left_out": traffic.left_out, "simulated": shown}, indent=2)
         )
         return
-    console = Console()
+    terminal = console()
     span_s = traffic.requests[-1].arrival_s
-    console.print(
+    terminal.print(
         f"{len(traffic.requests):,} requests in {span_s:,.0f} s on {count} replicas; "
         f"{traffic.left_out:,} lines left out",
-        highlight=False,
     )
     if not traffic.hashed:
-        console.print("the log does not say what prompts share: caches are taken to be of no use")
+        terminal.print("the log does not say what prompts share: caches are taken to be of no use")
     if traffic.ttfts_s:
-        console.print(
+        terminal.print(
             f"as it was: TTFT p50 {logged.p50:.3f} s, p90 {logged.p90:.3f} s, p99 {logged.p99:.3f} s",
-            highlight=False,
         )
-    console.print(simulation_table(reports))
+    terminal.print(simulation_table(reports))
 
 
 def compare(
@@ -95,7 +93,7 @@ def compare(
 ) -> list[SimulationReport]:
     """The same traffic under each policy, from the same seed."""
     reports = []
-    with Progress(console=Console(stderr=True), transient=True, disable=not show) as progress:
+    with Progress(console=console(stderr=True), transient=True, disable=not show) as progress:
         for name in policies:
             bar = progress.add_task(name, total=len(traffic.requests))
             rng = random.Random(seed)
@@ -105,7 +103,7 @@ def compare(
                 rng,
                 traffic.requests[0].block_tokens,
             )
-            answers = fleet.run(traffic.requests, on_arrival=lambda bar=bar: progress.advance(bar))  # type: ignore[misc]
+            answers = fleet.run(traffic.requests, on_arrival=lambda bar=bar: progress.advance(bar))  # type: ignore[misc]  # mypy infers no default of a lambda
             reports.append(summarise(name, answers, len(profiles), OBJECTIVE))
     return reports
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from steelyard.cli.admin_client import DEFAULT_ADMIN, read_admin
 from steelyard.cli.replay_log import DEFAULT_PROFILE, compare, table_of
+from steelyard.cli.terminal import console, listing
 from steelyard.engines.profiles import PROFILES
 from steelyard.simulation.report import SimulationReport
 from steelyard.traces.access_log import read_access_log
@@ -38,7 +38,7 @@ def shadow(admin: str, log: Path | None, profile: str, as_json: bool) -> None:
     if not report["pools"]:
         raise click.ClickException('no pool has a shadow: add shadow = "POLICY" to a pool')
     path = log or (Path(report["access_log"]) if report["access_log"] else None)
-    console = Console()
+    terminal = console()
     for pool in report["pools"]:
         simulated: list[SimulationReport] = []
         if path is not None and path.is_file():
@@ -46,32 +46,30 @@ def shadow(admin: str, log: Path | None, profile: str, as_json: bool) -> None:
             simulated = compare(traffic, (pool["live"], pool["shadow"]), [profile] * pool["replicas"], seed=1)
         pool["simulated"] = [each.as_json() for each in simulated]
         if not as_json:
-            _show(console, pool, simulated)
+            _show(terminal, pool, simulated)
     if as_json:
         click.echo(json.dumps(report, indent=2))
 
 
-def _show(console: Console, pool: dict[str, Any], simulated: list[SimulationReport]) -> None:
-    console.print(
+def _show(terminal: Console, pool: dict[str, Any], simulated: list[SimulationReport]) -> None:
+    terminal.print(
         f"pool {pool['pool']}: {pool['shadow']} beside {pool['live']}: {pool['decisions']:,} decisions, "
         f"another replica in {pool['different_share']:.1%} of them",
-        highlight=False,
     )
     if pool["failures"]:
-        console.print(f"  the shadow failed {pool['failures']} times", highlight=False)
+        terminal.print(f"  the shadow failed {pool['failures']} times")
     if pool["scored"]:
         mean = pool["worse_score"] / pool["scored"]
-        console.print(
+        terminal.print(
             f"  where {pool['live']} had scored the shadow's choice too, it held it to be "
             f"worse by {mean:.4g} on average",
-            highlight=False,
         )
     if pool["pairs"]:
-        table = Table(pool["live"], pool["shadow"], "differed", box=None)
+        made = listing(pool["live"], pool["shadow"], "differed")
         for pair in pool["pairs"][:10]:
-            table.add_row(pair["live"], pair["shadow"], f"{pair['count']:,}")
-        console.print(table)
+            made.add_row(pair["live"], pair["shadow"], f"{pair['count']:,}")
+        terminal.print(made)
     if simulated:
-        console.print(table_of(simulated, "what the simulator expects of each, on the logged traffic"))
+        terminal.print(table_of(simulated, "what the simulator expects of each, on the logged traffic"))
     else:
-        console.print("  no access log to simulate on: give one with --log", highlight=False)
+        terminal.print("  no access log to simulate on: give one with --log")

@@ -5,12 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
 from steelyard.cli.cluster_argument import GENERATED, cluster_of, holds_jobs, jobs_of, nodes_of
 from steelyard.cli.cluster_queue import DURATIONS, QueueSettings, simulate_queue
+from steelyard.cli.finite import FiniteRange
+from steelyard.cli.terminal import console, listing
 from steelyard.model.errors import ConfigError
 from steelyard.policies.placement.registry import DEFAULT_PLACEMENT, PLACEMENTS
 from steelyard.reports.cluster_page import Curve, bars, curves, table, write_cluster_page
@@ -46,14 +47,14 @@ Results = list[tuple[PlacementReport, list[PlacementRun]]]
 @click.option("--load", type=click.Choice(LOADS), default=INFLATED, show_default=True)
 @click.option(
     "--demand",
-    type=click.FloatRange(min=0, min_open=True, max=10),
+    type=FiniteRange(min=0, min_open=True, max=10),
     default=1.3,
     show_default=True,
     help="Inflated load: what is asked for, as a share of the cluster.",
 )
 @click.option(
     "--used",
-    type=click.FloatRange(min=0, min_open=True, max=1),
+    type=FiniteRange(min=0, min_open=True, max=1),
     default=0.9,
     show_default=True,
     help="Churning load: what runs, as a share of the cluster.",
@@ -115,7 +116,7 @@ def simulate_cluster(
     if as_json:
         click.echo(json.dumps([each.as_json() for each, _ in results], indent=2))
         return
-    Console().print(table_of(results))
+    console().print(table_of(results))
     if hopeless := trial.tasks_too_large():
         click.echo(f"{hopeless} tasks of the trace fit on no node, however empty")
     if report is not None:
@@ -127,11 +128,11 @@ def _run(trial: Trial, names: tuple[str, ...], seeds: range, quiet: bool) -> Res
         if name not in PLACEMENTS:
             trial.run(name, seeds[0])  # says what is known
     results: Results = []
-    with Progress(console=Console(stderr=True), transient=True, disable=quiet) as progress:
+    with Progress(console=console(stderr=True), transient=True, disable=quiet) as progress:
         for name in names:
             total = sum(1 for _ in trial.events(seeds[0])) * len(seeds)
             bar = progress.add_task(name, total=total)
-            results.append(trial.compare(name, seeds, lambda bar=bar: progress.advance(bar)))  # type: ignore[misc]
+            results.append(trial.compare(name, seeds, lambda bar=bar: progress.advance(bar)))  # type: ignore[misc]  # mypy infers no default of a lambda
     return results
 
 
@@ -162,7 +163,7 @@ ROWS: list[tuple[str, Callable[[PlacementReport], str]]] = [
 
 def table_of(results: Results) -> Table:
     """One column a policy."""
-    shown = Table("", *(each.policy for each, _ in results), box=None)
+    shown = listing("", *(each.policy for each, _ in results))
     for title, figure in ROWS:
         shown.add_row(title, *(figure(each) for each, _ in results))
     return shown

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from steelyard.cli import exit_codes
-from steelyard.cli.jobs_argument import client_of, print_json, with_json, with_state
+from steelyard.cli.jobs_argument import client_of, print_json, shown, with_json, with_state
 from steelyard.jobs.specification import from_table
 from steelyard.jobs.submission import submit_file
 from steelyard.model.errors import ConfigError
@@ -51,12 +51,16 @@ def submit(
         table = {"command": list(what), "resources": resources}
         if name:
             table["name"] = name
-        jobs = {name or Path(what[0]).name: client.submit(from_table(table, Path.cwd()), key)}
+        job_id, is_new = client.submit_once(from_table(table, Path.cwd()), key)
+        jobs = {name or Path(what[0]).name: job_id}
+        if not is_new:
+            note = f"steelyard: nothing new was submitted: job {job_id} was given this key before"
+            print(note, file=sys.stderr)
     if as_json:
         print_json({"jobs": [{"name": each, "job": job_id} for each, job_id in jobs.items()]})
     else:
         for each, job_id in jobs.items():
-            print(f"job {job_id} ({each})")
+            print(f"job {job_id} ({shown(each)})")
     if wait_for_end:
         states = [client.wait(job_id) for job_id in jobs.values()]
         sys.exit(exit_codes.DONE if all(each == "done" for each in states) else exit_codes.FAILED)

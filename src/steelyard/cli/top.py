@@ -9,17 +9,18 @@ from typing import Any, NoReturn
 import click
 from rich.console import Group, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from steelyard.cli import top_gateway
 from steelyard.cli.admin_client import DEFAULT_ADMIN
-from steelyard.cli.jobs_argument import client_of, console, print_json, span, with_json, with_state
+from steelyard.cli.finite import FiniteRange
+from steelyard.cli.jobs_argument import client_of, print_json, shown, span, with_json, with_state
 from steelyard.cli.nodes import node_table
+from steelyard.cli.terminal import console, listing
 from steelyard.jobs.client import JobsClient, NoService
 from steelyard.model.errors import ConfigError
 
-ROWS_BESIDE_REPLICAS = 22  # lines of the page that are not replicas
+ROWS_BESIDE_REPLICAS = 20  # lines of the page that are not replicas
 FIRST_INTERVAL_S = 0.2  # between the two readings that the first page needs
 
 
@@ -63,7 +64,7 @@ class Planes:
 @with_state
 @with_json
 @click.option("--once", is_flag=True, help="Print once and leave; so it does without a terminal.")
-@click.option("--interval", type=click.FloatRange(min=0.2), default=1.0, show_default=True, help="Seconds.")
+@click.option("--interval", type=FiniteRange(min=0.2), default=1.0, show_default=True, help="Seconds.")
 def top(admin: str, state: Path | None, as_json: bool, once: bool, interval: float) -> None:
     """Watch both planes: the gateway's replicas, the nodes and what runs there. Ctrl-C leaves.
 
@@ -100,14 +101,14 @@ def page(answer: dict[str, Any], trouble: dict[str, str], rows: int) -> Group:
     if answer["gateway"] is not None:
         parts.append(top_gateway.render(answer["gateway"], rows))
     if answer["jobs"] is not None:
-        parts.append(jobs_page(answer["jobs"]))
+        parts += [*([""] if parts else []), jobs_page(shown(answer["jobs"]))]
     parts += [Text(f"{name}: {why}", "dim") for name, why in trouble.items()]
     return Group(*parts)
 
 
 def jobs_page(answer: dict[str, Any]) -> Group:
     """Nodes, and what runs there."""
-    running = Table("task", "node", "attempt", "ran", "because")
+    running = listing("task", "node", "attempt", "ran", "because")
     for each in answer["running"]:
         running.add_row(
             each["task"], each["node"], str(each["epoch"]), span(each["ran_s"]), each["reason"][:70]
@@ -117,4 +118,4 @@ def jobs_page(answer: dict[str, Any]) -> Group:
         f"utilisation {answer['utilisation']:.3f}, balance degree {answer['balance_degree']:.4f} "
         f"(CPU); tasks: {states or 'none'}"
     )
-    return Group(node_table(answer["nodes"]), summary, running)
+    return Group(node_table(answer["nodes"]), "", summary, "", running)

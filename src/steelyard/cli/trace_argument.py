@@ -18,7 +18,7 @@ Settings = dict[str, float]
 
 def _timed(times: Callable[[random.Random, Settings], object]) -> Callable[..., list[TraceRequest]]:
     def load(rng: random.Random, count: int, settings: Settings) -> list[TraceRequest]:
-        return generators.conversations(rng, times(rng, settings), count)  # type: ignore[arg-type]
+        return generators.conversations(rng, times(rng, settings), count)  # type: ignore[arg-type]  # what the generator takes
 
     return load
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
+from steelyard.cli.finite import FiniteRange
 from steelyard.cli.jobs_argument import with_state
 from steelyard.cli.up_console import start_console
 from steelyard.jobs.client import JobsClient, NoService, state_folder
@@ -24,6 +25,7 @@ from steelyard.policies.rebalancing.registry import DEFAULT_REBALANCING
 from steelyard.scheduling.options import BACKFILLS
 
 DETACHED_WAIT_S = 15.0
+PREFIX = "steelyard: "
 IN_FILES = ("nodes", "quotas", "retention")
 
 
@@ -49,7 +51,7 @@ IN_FILES = ("nodes", "quotas", "retention")
 @click.option(
     "--smoothing",
     "smoothing_s",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     default=5.0,
     show_default=True,
     help="Seconds over which measured load is averaged.",
@@ -148,4 +150,11 @@ def _detach(folder: Path, standby: bool) -> None:
             print(f"jobs service {child.pid} stands by; its log is {log_path}")
             return
         time.sleep(0.05)
-    raise ConfigError(f"the service did not start: see {log_path}")
+    raise ConfigError(f"the service did not start: {_last_words(log_path, begin)}see {log_path}")
+
+
+def _last_words(log_path: Path, begin: int) -> str:
+    """The sentence with which a service ended, if it said one."""
+    lines = log_path.read_bytes()[begin:].decode(errors="replace").splitlines()
+    said = [line.removeprefix(PREFIX) for line in lines if line.startswith(PREFIX)]
+    return f"{said[-1]}; " if said else ""

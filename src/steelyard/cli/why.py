@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from steelyard.cli.admin_client import DEFAULT_ADMIN, read_admin
+from steelyard.cli.terminal import console, listing
 
 
 @click.command()
@@ -24,12 +25,12 @@ def why(request_id: str | None, admin: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(picks, indent=2))
         return
-    console = Console()
+    terminal = console()
     if request_id is None:
-        console.print(_list(picks))
+        terminal.print(_list(picks))
         return
     for pick in picks:
-        _explain(console, pick)
+        _explain(terminal, pick)
 
 
 def _clock(at_s: float) -> str:
@@ -37,34 +38,32 @@ def _clock(at_s: float) -> str:
 
 
 def _list(picks: list[dict[str, Any]]) -> Table:
-    table = Table("at", "request", "pool", "replica", "reason", "tokens", "cached", box=None)
+    made = listing("at", "request", "pool", "replica", "reason", "tokens", "cached")
     for pick in picks:
         numbers = (f"{pick['prompt_tokens']:,}", f"{pick['matched_tokens']:,}")
         names = (pick["request_id"], pick["pool"], pick["replica"], pick["reason"])
-        table.add_row(_clock(pick["at"]), *names, *numbers)
-    return table
+        made.add_row(_clock(pick["at"]), *names, *numbers)
+    return made
 
 
-def _explain(console: Console, pick: dict[str, Any]) -> None:
-    console.print(
+def _explain(terminal: Console, pick: dict[str, Any]) -> None:
+    terminal.print(
         f"{_clock(pick['at'])}  pool {pick['pool']}, try {pick['attempt']}: "
         f"{pick['replica']}, since: {pick['reason']}",
-        highlight=False,
     )
-    console.print(
+    terminal.print(
         f"  prompt of {pick['prompt_tokens']:,} tokens, {pick['matched_tokens']:,} of them believed "
         f"cached there; {pick['work_tokens']:,} tokens of work before its first answer",
-        highlight=False,
     )
     if not pick["candidates"]:
-        console.print("  nothing was compared: this policy does not look at loads", highlight=False)
+        terminal.print("  nothing was compared: this policy does not look at loads")
         return
-    table = Table("", "candidate", "score (less is better)", box=None)
+    made = listing("", "candidate", "score (less is better)")
     for candidate in pick["candidates"]:
         mark = "→" if candidate["replica"] == pick["replica"] else ""
         score = "" if candidate["score"] is None else f"{candidate['score']:.6g}"
-        table.add_row(mark, candidate["replica"], score)
-    console.print(table)
+        made.add_row(mark, candidate["replica"], score)
+    terminal.print(made)
     left = pick["compared"] - len(pick["candidates"])
     if left:
-        console.print(f"  and {left} more", highlight=False)
+        terminal.print(f"  and {left} more")

@@ -1,6 +1,5 @@
 """From a TOML file or a command line to a `Configuration`, every mistake named with its line and a remedy."""
 
-import difflib
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +12,7 @@ import msgspec
 from steelyard.config.lines import Place, lines_of
 from steelyard.config.plugins import check_policy_name
 from steelyard.config.schema import Configuration, PoolOptions, ReplicaOptions, RouteOptions
-from steelyard.model.errors import ConfigError
+from steelyard.model.errors import ConfigError, nearest_or_known
 
 
 def load_file(path: Path) -> Configuration:
@@ -129,10 +128,8 @@ def _check_keys(table: Mapping[str, Any], schema: type, inside: Place) -> None:
     known = [field.name for field in fields(schema)]
     for key, value in table.items():
         if key not in known:
-            nearest = difflib.get_close_matches(key, known, n=1)
-            remedy = f"did you mean {nearest[0]!r}?" if nearest else f"known keys are {', '.join(known)}"
             name = ".".join(part for part in (*inside, key) if isinstance(part, str))
-            raise ConfigError(f"unknown key {name!r}: {remedy}", (*inside, key))
+            raise ConfigError(f"unknown key {name!r}: {nearest_or_known(key, known)}", (*inside, key))
         nested = _nested(hints[key])
         if nested is not None:
             for place, inner in _tables(value, (*inside, key)):

@@ -3,13 +3,13 @@
 import time
 from urllib.parse import quote
 
-_SPANS = (("d", 86_400.0), ("h", 3_600.0), ("m", 60.0))
+_SPANS = (("d", 86_400.0), ("h", 3_600.0), ("min", 60.0))
 _SIZES = (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 UNKNOWN = "–"
 
 
 def seconds(value: float | None) -> str:
-    """A time: 12 ms, 1.25 s, 3.2 m."""
+    """A time: 12 ms, 1.25 s, 3.2 min."""
     if value is None:
         return UNKNOWN
     if abs(value) < 1.0:
@@ -20,10 +20,10 @@ def seconds(value: float | None) -> str:
     return f"{value:.2f} s" if abs(value) < 10 else f"{value:.1f} s"
 
 
-def span(value: float) -> str:
-    """A round time: 5 m, 90 s."""
+def span(value: float, step_s: float = 0.0) -> str:
+    """A round time: 5 min, 90 s. step_s: of the scale that it stands on, whose marks all have one unit."""
     for unit, whole in _SPANS:
-        if value >= whole and value % whole == 0 and value > 90:
+        if value >= whole and value % whole == 0 and step_s % whole == 0:
             return f"{value / whole:.0f} {unit}"
     return f"{value:.0f} s"
 
@@ -42,7 +42,7 @@ def number(value: float | None) -> str:
     """A count or a rate: thousands apart, decimals only where they matter."""
     if value is None:
         return UNKNOWN
-    if float(value).is_integer() or abs(value) >= 100:
+    if float(value).is_integer() or abs(value) >= 100 or abs(value) < 0.005:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
@@ -53,13 +53,15 @@ def percent(value: float | None) -> str:
 
 
 def tiny(value: float | None) -> str:
-    """A number of any size in few places, as scores and balance degrees are."""
-    return UNKNOWN if value is None else f"{value:.3g}"
+    """A number of any size in few places, as balance degrees are."""
+    if value is None or abs(value) >= 100:
+        return number(value)
+    return "< 0.0001" if 0 < abs(value) < 1e-4 else f"{value:.3g}"
 
 
 def score(value: float | None) -> str:
     """A policy's score, in as many places as tell near-ties apart."""
-    return UNKNOWN if value is None else f"{value:.4g}"
+    return number(value) if value is None or abs(value) >= 1000 else f"{value:.4g}"
 
 
 def measure(value: float | None, kind: str) -> str:
@@ -77,8 +79,10 @@ def clock(at_s: float | None) -> str:
 
 
 def ago(at_s: float, now_s: float) -> str:
-    """How long before now."""
-    return seconds(max(0.0, now_s - at_s))
+    """How long before now, in whole units: what changes each second draws the eye for nothing."""
+    passed_s = max(0.0, now_s - at_s)
+    unit, whole = next(((unit, whole) for unit, whole in _SPANS if passed_s >= 2 * whole), ("s", 1.0))
+    return f"{passed_s // whole:.0f} {unit}"
 
 
 def share(value: float | None, whole: float, length: float = 100.0) -> str:

@@ -18,7 +18,7 @@ from steelyard.gateway.pool_tries import PoolTries, tries_of
 from steelyard.gateway.relay import Relay, whole_tokens
 from steelyard.gateway.request_plan import RequestPlan
 from steelyard.gateway.routes import Pool
-from steelyard.gateway.upstream import UpstreamConnection
+from steelyard.gateway.upstream import AnswerReceiver, UpstreamConnection
 from steelyard.model.errors import BadRequest, NoEligibleReplica, UpstreamError
 from steelyard.model.pick import Pick
 from steelyard.model.request import Request
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 NOTHING_TRIED: frozenset[int] = frozenset()
 
 
-class Exchange:
+class Exchange(AnswerReceiver):
     """One request and its answer.
 
     attempts: engines that were asked.
@@ -214,6 +214,8 @@ class Exchange:
         answer = answers.relayed(head.beginning(), body, keep_alive, plan.minor_version, self._answer_lines)
         client.transport.write(answer)
         tokens, cached = whole_tokens(body)
+        if context.tracing is not None:
+            context.tracing.answered_at_once(body)
         self._record_success(status, tokens, cached, now_s)
         self.end(status, now_s, tokens)
         client.finished(now_s, keep_alive=keep_alive)
@@ -390,8 +392,7 @@ class Exchange:
     @property
     def pool_name(self) -> str:
         """The pool that serves it, "" for none."""
-        pool = self.pool
-        return pool.name if pool is not None else ""
+        return self.pool.name if self.pool is not None else ""
 
     @property
     def id_line(self) -> bytes:

@@ -11,6 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from steelyard.gateway.answer_head import AnswerHead
+from steelyard.gateway.upstream import AnswerReceiver
 from steelyard.model.errors import NoEligibleReplica
 from steelyard.model.pick import Pick
 from steelyard.routing.continuation import Continuation, GiveUp, Way
@@ -26,7 +27,7 @@ CHAT_PATH = b"/chat/completions"
 _REFUSALS = frozenset(range(400, 500)) - {408, 429}
 
 
-class KeptStream:
+class KeptStream(AnswerReceiver):
     """Receives an engine's answer for an exchange.
 
     waiting: the next engine was asked, and has not said anything yet.
@@ -97,6 +98,7 @@ class KeptStream:
         exchange.answer_head(head, -1 if keeps else length, has_body)
         if keeps and exchange.relay is not None:
             self._keeper = StreamKeeper(exchange.body, chat=exchange.plan.head.path.endswith(CHAT_PATH))
+            exchange.relay.so_far = self._keeper.so_far
 
     def _take_next_head(self, head: AnswerHead) -> None:
         exchange, pick = self._exchange, self._exchange.pick
@@ -182,6 +184,10 @@ class KeptStream:
         exchange, keeper = self._exchange, self._keeper
         if keeper is None:
             return False
+        if keeper.so_far.done and not exchange.client.transport.is_closing():
+            exchange.abandon()  # the client has all of it: only the end of the engine's framing is lost
+            exchange.answer_done()
+            return True
         if self._lost_for_good or exchange.client.transport.is_closing():
             self._count_cut(keeper)
             return False

@@ -18,5 +18,5 @@ def pool_policy(options: PoolOptions, rng: Rng, index: PrefixIndex | None = None
     live = make_policy(options.policy, rng)
     # One attribute that all policies with an index have, whoever wrote them.
     if index is not None and isinstance(getattr(live, "index", None), PrefixIndex):
-        live.index = index  # type: ignore[attr-defined]
+        live.index = index  # type: ignore[attr-defined]  # only policies that have one get it
     return Shadowed(live, make_policy(options.shadow, rng)) if options.shadow else live

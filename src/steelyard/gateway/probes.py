@@ -108,7 +108,8 @@ class Probe:
         except TimeoutError:
             error, changed = f"no answer within {self.options.timeout_s:g} s", False
         except (OSError, UpstreamError) as problem:
-            error, changed = str(problem) or type(problem).__name__, False
+            said = getattr(problem, "strerror", None) or str(problem)  # without "[Errno 111]"
+            error, changed = said or type(problem).__name__, False
         self.last_error = error
         return self._judge(error == "") or changed
 

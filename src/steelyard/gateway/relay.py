@@ -11,6 +11,7 @@ from typing import Final
 
 from steelyard.gateway import answers
 from steelyard.gateway.answer_head import AnswerHead
+from steelyard.wire.answer_so_far import AnswerSoFar
 from steelyard.wire.chunked import LAST_CHUNK, chunk
 from steelyard.wire.openai import count_after, read_stream_usage
 from steelyard.wire.openai_bodies import Usage
@@ -27,6 +28,7 @@ class Relay:
     length: of the body as the engine gave it, -1 when it did not.
     begun: the client has seen bytes of it.
     first_s: when it began, 0 before.
+    so_far: what has been read of a stream by who keeps it alive; without it, the relay looks itself.
     close_after: the client's connection ends with this answer.
     """
 
@@ -44,6 +46,7 @@ class Relay:
         "has_body",
         "head",
         "length",
+        "so_far",
     )
 
     def __init__(
@@ -67,6 +70,7 @@ class Relay:
         self._events = 0
         self._tail: deque[bytes] = deque(maxlen=TAIL_PAYLOADS)
         self._usage_read: tuple[int, int] | None = None
+        self.so_far: AnswerSoFar | None = None
 
     def _head_bytes(self) -> bytes:
         head = self.head
@@ -97,7 +101,8 @@ class Relay:
             self._transport.write(payload)
         else:
             self._transport.write(framed or b"%x\r\n%b\r\n" % (len(payload), payload))
-        self._note(payload)
+        if self.so_far is None:
+            self._note(payload)
 
     def _note(self, payload: bytes) -> None:
         if self.head.event_stream:
@@ -124,11 +129,18 @@ class Relay:
         self._transport.write(chunk(b"\n\n" + answers.stream_error(message)))
         return True
 
+    @property
+    def tail(self) -> bytes:
+        """The end of the answer as it was passed on: its last payloads, or all of one that came as one."""
+        return b"".join(self._tail)
+
     def tokens(self) -> tuple[int, int]:
         """(output tokens, cached prompt tokens or -1): the usage if there is one, else a count of events."""
+        if self.so_far is not None:
+            return tokens_of(self.so_far.usage, self.so_far.tokens)
         if self._usage_read is None:
             if self.head.event_stream:
-                usage = read_stream_usage(b"".join(self._tail))
+                usage = read_stream_usage(self.tail)
                 self._usage_read = tokens_of(usage, max(0, self._events - 1))
             else:
                 self._usage_read = whole_tokens(self._tail[0]) if self._tail else (0, -1)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from steelyard.telemetry.spans import Span, Value
+from steelyard.wire.answer_label import AnswerLabel
 from steelyard.wire.openai import DEFAULT_OUTPUT_TOKENS
 
 _OPERATIONS = {
@@ -34,8 +35,8 @@ class Attempt:
 class Trace:
     """One request. started_s: Unix time; record: its line of the access log; parent_id: 0 for none.
 
-    places: (host, port) by replica. cached_tokens: -1 when the engine did not say. expected_tokens: 0 for
-    unknown.
+    places: (host, port) by replica. label: what the answer says of itself. cached_tokens: -1 when the engine
+    did not say. expected_tokens: 0 for unknown.
     """
 
     trace_id: int
@@ -45,6 +46,7 @@ class Trace:
     record: dict[str, Any]
     policy: str
     provider: str
+    label: AnswerLabel
     cached_tokens: int
     expected_tokens: int
     attempts: tuple[Attempt, ...]
@@ -187,6 +189,12 @@ def _answered(trace: Trace, attempt: Attempt) -> dict[str, Value]:
         "steelyard.input_tokens_estimated": True,
         "gen_ai.usage.output_tokens": record["output_tokens"],
     }
+    if trace.label.answer_id:
+        attributes["gen_ai.response.id"] = trace.label.answer_id
+    if trace.label.model:
+        attributes["gen_ai.response.model"] = trace.label.model
+    if trace.label.finish_reasons:
+        attributes["gen_ai.response.finish_reasons"] = list(trace.label.finish_reasons)
     if trace.cached_tokens >= 0:
         attributes["gen_ai.usage.cache_read.input_tokens"] = trace.cached_tokens
     if record["ttft_s"] is not None and record["streams"]:

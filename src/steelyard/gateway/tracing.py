@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from steelyard.config.schema import Configuration
 from steelyard.gateway import trace_context
 from steelyard.gateway.receipts import decision
+from steelyard.gateway.relay import Relay, whole_tokens
 from steelyard.gateway.request_plan import RequestPlan, plan_of
 from steelyard.gateway.routes import Routes
 from steelyard.gateway.trace_context import RANDOM, SAMPLED, TraceIds, TraceParent
@@ -20,6 +21,7 @@ from steelyard.gateway.trace_spans import Attempt, Trace, spans_of
 from steelyard.model.fleet import Fleet
 from steelyard.model.pick import Pick
 from steelyard.telemetry.spans import SpanSender
+from steelyard.wire.answer_label import AnswerLabel, label, read_label, read_stream_label
 from steelyard.wire.head_memo import HeadMemo
 from steelyard.wire.http1_head import RequestHead, parse_request_head
 
@@ -70,6 +72,7 @@ class Tracing:
     def __init__(self, configuration: Configuration, secret: bytes) -> None:
         self._ids = TraceIds(secret, configuration.tracing.sample_ratio)
         self._sender = SpanSender(configuration.tracing)
+        self._whole = b""
         self._policies = {pool.name: pool.policy for pool in configuration.pools}
         self._engines = {
             pool.name: (pool.streams.engine or "openai") if pool.kind == "openai" else ""
@@ -95,10 +98,15 @@ class Tracing:
             line += b"tracestate: %b\r\n" % state
         return line
 
+    def answered_at_once(self, body: bytes) -> None:
+        """The whole answer of the request that ends next, in this very call of the event loop."""
+        self._whole = body
+
     def ended(self, exchange: "Exchange", pick: Pick | None, fleet: Fleet, record: dict[str, Any]) -> None:
         """A request ended as its record says: note its trace's id there, and send its spans."""
         context = self._context(exchange)
         record["trace_id"] = f"{context.trace_id:032x}"
+        whole, self._whole = self._whole, b""
         if not context.sampled:
             return
         now_s = exchange.started_s + record["total_s"]
@@ -111,7 +119,8 @@ class Tracing:
             record=record,
             policy=self._policies.get(exchange.pool_name, ""),
             provider=self._engines.get(exchange.pool_name, ""),
-            cached_tokens=relay.tokens()[1] if relay is not None and record["streams"] else -1,
+            cached_tokens=relay.tokens()[1] if relay is not None else whole_tokens(whole)[1],
+            label=_label_of(relay, whole),
             expected_tokens=exchange.request.output_tokens,
             attempts=self._attempts(exchange, pick, fleet, now_s) if exchange.attempts else (),
             places=self._places,
@@ -148,6 +157,18 @@ class Tracing:
 
     def _span_id(self, exchange: "Exchange", part: bytes) -> int:
         return self._ids.span_id(exchange.request_id, exchange.started_s, part)
+
+
+def _label_of(relay: Relay | None, whole: bytes) -> AnswerLabel:
+    """What the answer says of itself, as far as it has been read or is still at hand."""
+    if relay is None:
+        return read_label(whole) if whole else AnswerLabel()
+    so_far = relay.so_far
+    if so_far is None:
+        return read_stream_label(relay.tail) if relay.head.event_stream else read_label(relay.tail)
+    # Of several choices only the last reason is kept: that would be told as the only one.
+    told = so_far.finish_reason and not so_far.several_choices
+    return label(so_far.answer_id, so_far.model, (so_far.finish_reason,) if told else ())
 
 
 def _place(url: str) -> tuple[str, int]:

@@ -14,7 +14,7 @@ engine's: the request is sent once more on a fresh connection, where the same wo
 import asyncio
 import select
 from time import monotonic
-from typing import Final, Protocol, cast
+from typing import Final, cast
 from urllib.parse import urlsplit
 
 from steelyard.config.access import EngineAccessOptions
@@ -32,22 +32,38 @@ MAX_JOINED_BYTES: Final = (
 BODILESS: Final = frozenset((204, 304))
 
 
-class AnswerReceiver(Protocol):
-    """Who gets an answer: the exchange that asked."""
+class AnswerReceiver:
+    """Who gets an answer: the exchange that asked, or what keeps its stream alive."""
 
-    def upstream_connected(self, connection: "UpstreamConnection") -> None: ...
+    __slots__ = ()
 
-    def upstream_refused(self, error: str) -> None: ...
+    def upstream_connected(self, connection: "UpstreamConnection") -> None:
+        """A connection is open."""
+        raise NotImplementedError
 
-    def answer_whole(self, head: AnswerHead, body: bytes) -> None: ...
+    def upstream_refused(self, error: str) -> None:
+        """No connection could be opened."""
+        raise NotImplementedError
 
-    def answer_head(self, head: AnswerHead, length: int, has_body: bool) -> None: ...
+    def answer_whole(self, head: AnswerHead, body: bytes) -> None:
+        """The whole answer came at once."""
+        raise NotImplementedError
 
-    def answer_payload(self, payload: bytes, framed: bytes | None) -> None: ...
+    def answer_head(self, head: AnswerHead, length: int, has_body: bool) -> None:
+        """The answer begins. length: of its body, -1 when the engine did not say."""
+        raise NotImplementedError
 
-    def answer_done(self) -> None: ...
+    def answer_payload(self, payload: bytes, framed: bytes | None) -> None:
+        """More of the body. framed: the same as one chunk, if it came so."""
+        raise NotImplementedError
 
-    def upstream_lost(self, error: str) -> None: ...
+    def answer_done(self) -> None:
+        """The answer is complete."""
+        raise NotImplementedError
+
+    def upstream_lost(self, error: str) -> None:
+        """The connection broke, or what came on it was no HTTP."""
+        raise NotImplementedError
 
 
 class UpstreamPool:
@@ -179,6 +195,7 @@ class UpstreamConnection:
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by asyncio."""
         self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(high=1)  # a request leaves at once
         self._write = self.transport.write
         poll = select.poll()
         poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
@@ -323,6 +340,12 @@ class UpstreamConnection:
         self.close()
         if receiver is not None:
             receiver.upstream_lost(error)
+
+    def pause_writing(self) -> None:
+        """Called by asyncio: the engine reads slowly. There is nothing to pause: all has been written."""
+
+    def resume_writing(self) -> None:
+        """Called by asyncio."""
 
     def eof_received(self) -> None:
         """Called by asyncio; returning None closes the transport."""

@@ -1,5 +1,6 @@
 """Amounts as people write them: "2GiB", "500MB", "1.5h", or plain numbers."""
 
+import math
 import re
 
 from steelyard.model.errors import ConfigError
@@ -24,12 +25,18 @@ def seconds_of(value: float | str, name: str) -> float:
     return _amount(value, name, _SECONDS, '"90s", "5m", "1.5h" or a number of seconds')
 
 
+def number_of(value: float, name: str) -> float:
+    """A count, be it broken. Raises ConfigError."""
+    if not 0 <= value < math.inf:
+        right = "0 or more" if value < 0 else "a finite number"
+        raise ConfigError(f"{name} is {value}: it must be {right}")
+    return float(value)
+
+
 def _amount(value: float | str, name: str, units: dict[str, int] | dict[str, float], like: str) -> float:
     if isinstance(value, str):
         found = _AMOUNT.fullmatch(value.removesuffix("/s"))
         if found is None or found[2] not in units:
             raise ConfigError(f"{name} is {value!r}: write {like}")
-        return float(found[1]) * units[found[2]]
-    if value < 0:
-        raise ConfigError(f"{name} is {value}: it must be 0 or more")
-    return float(value)
+        value = float(found[1]) * units[found[2]]
+    return number_of(value, name)

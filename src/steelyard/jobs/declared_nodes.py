@@ -1,17 +1,19 @@
 """The nodes of one machine, as declared in a TOML file (`[[nodes]]`) or on a command line."""
 
+import re
 import socket
 from pathlib import Path
 
 import msgspec
 
-from steelyard.jobs.amounts import bytes_of
+from steelyard.jobs.amounts import bytes_of, number_of
 from steelyard.jobs.executors.local_node import LocalNode
 from steelyard.jobs.toml_file import read_toml
-from steelyard.model.errors import ConfigError
+from steelyard.model.errors import ConfigError, nearest_or_known
 from steelyard.model.resources import Resources
 
 Amount = float | str
+_NAME = re.compile(r"\w[\w.-]{0,63}")  # a folder's name, in tables and in paths of sockets
 UNLIMITED = 1e12  # of what nobody declared: it must never rule a node out
 
 
@@ -51,6 +53,10 @@ def parse_node(text: str) -> LocalNode:
         key, equals, value = part.partition("=")
         if not equals:
             raise ConfigError(f"node {text!r}: {part!r} is not KEY=VALUE")
+        if key not in NodeTable.__struct_fields__:
+            said = [each for each in NodeTable.__struct_fields__ if each not in ("name", "labels", "cpus")]
+            remedy = nearest_or_known(key, said)
+            raise ConfigError(f"node {text!r}: unknown key {key!r}: {remedy}")
         table[key] = value
     try:
         return declared(msgspec.convert(table, NodeTable, strict=False))
@@ -60,10 +66,12 @@ def parse_node(text: str) -> LocalNode:
 
 def declared(table: NodeTable) -> LocalNode:
     """From what was written. Raises ConfigError."""
-    if not table.name or "/" in table.name or table.name.startswith("."):
-        raise ConfigError(f"a node's name is {table.name!r}: use letters, digits and dashes")
-    if table.sample_interval < 0.05:
-        raise ConfigError(f"sample_interval is {table.sample_interval}: it must be 0.05 s or more")
+    if not _NAME.fullmatch(table.name):
+        raise ConfigError(
+            f"a node's name is {table.name[:80]!r}: use letters, digits, dots and dashes, at most 64"
+        )
+    if not 0.05 <= table.sample_interval <= 3600:
+        raise ConfigError(f"sample_interval is {table.sample_interval}: it must be in 0.05..3600 s")
     whole = table.cpu_cores is None and table.memory is None
     capacity = None if whole else _capacity(table)
     return LocalNode(
@@ -79,15 +87,15 @@ def declared(table: NodeTable) -> LocalNode:
 
 
 def _capacity(table: NodeTable) -> Resources:
-    if table.cpu_cores is None or table.memory is None or table.cpu_cores <= 0:
+    if table.cpu_cores is None or table.memory is None or not table.cpu_cores > 0:
         raise ConfigError(f"node {table.name!r}: say both cpu_cores (above 0) and memory, or neither")
     return Resources(
-        cpu_cores=table.cpu_cores,
+        cpu_cores=number_of(table.cpu_cores, "cpu_cores"),
         memory_bytes=bytes_of(table.memory, "memory"),
         disk_read_bytes_per_s=bytes_of(table.disk_read, "disk_read"),
         disk_write_bytes_per_s=bytes_of(table.disk_write, "disk_write"),
         network_bytes_per_s=bytes_of(table.network, "network"),
-        gpus=float(table.gpus),
+        gpus=number_of(table.gpus, "gpus"),
         gpu_memory_bytes=bytes_of(table.gpu_memory, "gpu_memory"),
     )
 

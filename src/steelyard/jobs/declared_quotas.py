@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from steelyard.jobs.amounts import bytes_of
+from steelyard.jobs.amounts import bytes_of, number_of
 from steelyard.jobs.toml_file import read_toml
 from steelyard.model.errors import ConfigError
 from steelyard.model.resources import Resources
@@ -40,9 +40,9 @@ def quotas_of(tenants: Mapping[str, TenantTable]) -> dict[str, Quota]:
 
 def _quota(name: str, table: TenantTable) -> Quota:
     amounts = {
-        "cpu_cores": table.cpu_cores,
+        "cpu_cores": number_of(table.cpu_cores, "cpu_cores") if table.cpu_cores is not None else None,
         "memory_bytes": bytes_of(table.memory, "memory") if table.memory is not None else None,
-        "gpus": table.gpus,
+        "gpus": number_of(table.gpus, "gpus") if table.gpus is not None else None,
         "gpu_memory_bytes": bytes_of(table.gpu_memory, "gpu_memory")
         if table.gpu_memory is not None
         else None,
@@ -50,6 +50,4 @@ def _quota(name: str, table: TenantTable) -> Quota:
     named = {resource: amount for resource, amount in amounts.items() if amount is not None}
     if not named:
         raise ConfigError(f"tenant {name!r} has no amount: name gpus, cpu_cores, memory or gpu_memory")
-    if min(named.values()) < 0:
-        raise ConfigError(f"tenant {name!r} has an amount below 0")
     return Quota(nominal=Resources(**named), limited=tuple(named), borrow=table.borrow)

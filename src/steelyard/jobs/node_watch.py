@@ -30,6 +30,7 @@ class NodeWatch:
         """Take in reports; whether a node came, went or changed its capacity."""
         before = {node_id: (each.capacity, each.labels) for node_id, each in self.reports.items()}
         self.reports = {each.node_id: each for each in reports}
+        self.loads = {node_id: load for node_id, load in self.loads.items() if node_id in self.reports}
         for node_id, report in self.reports.items():
             if report.telemetry is not None:
                 load = self._rules.observe(self.loads.get(node_id), report.telemetry, report.capacity)

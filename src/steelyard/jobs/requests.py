@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from steelyard.jobs.acceptance import check_job, check_key
+from steelyard.jobs.amounts import number_of
 from steelyard.jobs.contract import log_path
 from steelyard.jobs.gantt import gantt_view
 from steelyard.jobs.service import JobsService
@@ -20,7 +22,7 @@ from steelyard.model.controller_event import (
     ResumeOrdered,
     Submitted,
 )
-from steelyard.model.errors import BadRequest
+from steelyard.model.errors import BadRequest, ConfigError
 from steelyard.model.job_specification import JobSpecification
 
 Call = dict[str, Any]
@@ -37,11 +39,12 @@ def _text(call: Call, name: str) -> str:
 def _submit(service: JobsService, call: Call) -> Event:
     try:
         wanted = msgspec.convert(call.get("specification"), JobSpecification)
-    except msgspec.ValidationError as error:
+        key, wall_s = str(call.get("key") or ""), number_of(float(call.get("wall_s") or 0.0), "wall_s")
+        check_job(wanted)
+        check_key(key)
+    except (msgspec.ValidationError, ConfigError) as error:
         raise BadRequest(f"this is no job: {error}") from None
-    return Submitted(
-        specification=wanted, key=str(call.get("key") or ""), wall_s=float(call.get("wall_s") or 0.0)
-    )
+    return Submitted(specification=wanted, key=key, wall_s=wall_s)
 
 
 def _move(service: JobsService, call: Call) -> Event:

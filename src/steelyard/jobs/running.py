@@ -41,7 +41,7 @@ def run_service(folder: Path, told: Told, *, standby: bool = False) -> int:
     """Serve until SIGTERM, SIGINT or a request to leave; tasks run on. Returns the exit code."""
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    journal = Journal(folder / JOURNAL_NAME)
+    journal = _opened(folder / JOURNAL_NAME)
     # What nobody can serve with is said now, not when it is our turn.
     _settled(journal, told, standby).plan_options()
     _take_over(journal, standby)
@@ -63,6 +63,13 @@ def run_service(folder: Path, told: Told, *, standby: bool = False) -> int:
     journal.give_up()
     journal.close()
     return 0
+
+
+def _opened(path: Path) -> Journal:
+    try:
+        return Journal(path)
+    except JournalLost as error:
+        raise ConfigError(str(error)) from None  # a file that is of no use, not a disk that fails under us
 
 
 def _settled(journal: Journal, told: Told, standby: bool) -> ServiceOptions:

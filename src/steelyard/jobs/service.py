@@ -196,6 +196,9 @@ class JobsService:
             batch.answers.append((request, changes))
         except SteelyardError as error:
             batch.answers.append((request, error))
+        except (ValueError, TypeError) as error:  # of what came through the door
+            refused = BadRequest(f"a value of the request is of no use: {error}")
+            batch.answers.append((request, refused))
 
     def _step(self, batch: _Batch, event: Event) -> Changes:
         changes = step(self.state, event, self.now_s())

@@ -17,6 +17,7 @@ from steelyard.scheduling.quotas import Quota
 from steelyard.scheduling.retention import RetentionRules
 
 DEFAULT_PLACEMENT = "min-load"  # live load, as the seed has it; for GPU clusters see `--placement`
+MAX_SMOOTHING_S = 3600.0
 OF_AN_EXECUTOR = ("nodes", "address")
 
 
@@ -44,6 +45,10 @@ class ServiceOptions(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigError(
                 "--nodes, --node and [[nodes]] are for the local executor: "
                 f"{self.executor} knows its own nodes"
+            )
+        if not 0 <= self.smoothing_s <= MAX_SMOOTHING_S:
+            raise ConfigError(
+                f"--smoothing is {self.smoothing_s}: it must be in 0..{MAX_SMOOTHING_S:g} s (default 5)"
             )
         if self.executor == "ray" and not self.address:
             raise ConfigError("--executor ray needs --address HOST:PORT, of the head of the Ray cluster")

@@ -4,11 +4,9 @@ A file holds one job, or several as `[[jobs]]` of which `after` may name earlier
 files or a range of keys out to so many tasks; `reduce` runs once they are done.
 """
 
-import difflib
 import getpass
 import glob
 import os
-import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -17,9 +15,11 @@ from typing import Any
 
 import msgspec
 
-from steelyard.jobs.amounts import bytes_of, seconds_of
+from steelyard.jobs.acceptance import check_job, printable_name
+from steelyard.jobs.amounts import bytes_of, number_of, seconds_of
 from steelyard.jobs.shards import deal_files, deal_keys
-from steelyard.model.errors import ConfigError
+from steelyard.jobs.toml_file import load_toml
+from steelyard.model.errors import ConfigError, nearest_or_known
 from steelyard.model.job_specification import JobSpecification, RetryRules
 from steelyard.model.resources import Resources
 
@@ -40,14 +40,17 @@ class ResourceTable(msgspec.Struct, forbid_unknown_fields=True):
     network: Amount = 0.0
 
 
+_RETRY = RetryRules()
+
+
 class RetryTable(msgspec.Struct, forbid_unknown_fields=True):
     """`[retry]`."""
 
-    max_retries: int = 3
-    max_losses: int = 20
-    first_delay: Amount = 1.0
-    max_delay: Amount = 60.0
-    no_retry_exit_codes: tuple[int, ...] = (2,)
+    max_retries: int = _RETRY.max_retries
+    max_losses: int = _RETRY.max_losses
+    first_delay: Amount = _RETRY.first_delay_s
+    max_delay: Amount = _RETRY.max_delay_s
+    no_retry_exit_codes: tuple[int, ...] = _RETRY.no_retry_exit_codes
 
 
 class JobTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -96,17 +99,10 @@ _NESTED: dict[str, type[msgspec.Struct]] = {"resources": ResourceTable, "retry":
 
 def read_jobs(path: Path) -> list[JobSpecification]:
     """The jobs of a file, in order; `after` may still hold names of the file. Raises ConfigError."""
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"cannot read {path}: it is not UTF-8 text") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+    table = load_toml(path)
     tables = table["jobs"] if set(table) == {"jobs"} and isinstance(table["jobs"], list) else [table]
-    if not tables:
-        raise ConfigError(f"{path} has no jobs: write one as a [[jobs]] table")
+    if not tables or not all(isinstance(each, dict) for each in tables):
+        raise ConfigError(f"{path} has no jobs: write each as a [[jobs]] table")
     base = path.resolve().parent
     return [from_table(each, base, default_name=path.stem, where=str(path)) for each in tables]
 
@@ -121,7 +117,9 @@ def from_table(
             _check_keys(table[name], kind, f"{where}, {name}")
     try:
         written = msgspec.convert(table, JobTable, strict=True)
-        return _specified(written, base, default_name)
+        specification = _specified(written, base, default_name)
+        check_job(specification)
+        return specification
     except msgspec.ValidationError as error:
         raise ConfigError(f"{where}: {error}") from None
     except ConfigError as error:
@@ -132,9 +130,7 @@ def _check_keys(table: Mapping[str, Any], kind: type[msgspec.Struct], where: str
     known = kind.__struct_fields__
     for key in table:
         if key not in known:
-            nearest = difflib.get_close_matches(key, known, n=1)
-            remedy = f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(known)}"
-            raise ConfigError(f"{where}: unknown key {key!r}: {remedy}")
+            raise ConfigError(f"{where}: unknown key {key!r}: {nearest_or_known(key, known)}")
 
 
 def _specified(written: JobTable, base: Path, default_name: str) -> JobSpecification:
@@ -142,7 +138,7 @@ def _specified(written: JobTable, base: Path, default_name: str) -> JobSpecifica
     command = command_of(written.command)
     specification = JobSpecification(
         command=command,
-        name=written.name or default_name or Path("".join(command[:1])).name,
+        name=written.name or printable_name(default_name or Path("".join(command[:1])).name),
         user=_user(),
         tenant=written.tenant,
         environment={name: _as_text(value) for name, value in written.environment.items()},
@@ -212,16 +208,13 @@ def _as_text(value: str | float | bool) -> str:
 
 
 def _resources(table: ResourceTable) -> Resources:
-    for name in ("cpu_cores", "gpus"):
-        if (getattr(table, name) or 0) < 0:
-            raise ConfigError(f"{name} is {getattr(table, name)}: it must be 0 or more")
     return Resources(
-        cpu_cores=DEFAULT_CORES if table.cpu_cores is None else table.cpu_cores,
+        cpu_cores=DEFAULT_CORES if table.cpu_cores is None else number_of(table.cpu_cores, "cpu_cores"),
         memory_bytes=bytes_of(table.memory, "memory"),
         disk_read_bytes_per_s=bytes_of(table.disk_read, "disk_read"),
         disk_write_bytes_per_s=bytes_of(table.disk_write, "disk_write"),
         network_bytes_per_s=bytes_of(table.network, "network"),
-        gpus=table.gpus,
+        gpus=number_of(table.gpus, "gpus"),
         gpu_memory_bytes=bytes_of(table.gpu_memory, "gpu_memory"),
     )
 

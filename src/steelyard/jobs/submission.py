@@ -1,25 +1,41 @@
 """Submitting from a file or from Python: names in `after` become jobs, keys make a repetition harmless."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from steelyard.jobs.client import JobsClient
-from steelyard.jobs.specification import command_of, from_table, read_jobs
+from steelyard.jobs.specification import from_table, read_jobs
+from steelyard.model.errors import ConfigError
+from steelyard.model.job_specification import JobSpecification
 
 
 def submit_file(client: JobsClient, path: Path, key: str = "") -> dict[str, str]:
     """Submit the jobs of a file in order; name → job. With a key, each job's is KEY/NUMBER."""
     known: dict[str, str] = {}
     wanted = read_jobs(path)
+    _check_order(path, wanted)
     for number, specification in enumerate(wanted):
         after = tuple(known.get(each, each) for each in specification.after)
         own_key = f"{key}/{number}" if key and len(wanted) > 1 else key
         name = specification.name if specification.name not in known else f"{specification.name}-{number}"
         known[name] = client.submit(replace(specification, after=after), own_key)
     return known
+
+
+def _check_order(path: Path, wanted: Sequence[JobSpecification]) -> None:
+    """Jobs wait for earlier ones, so that no two wait for each other. Raises ConfigError."""
+    for at, specification in enumerate(wanted):
+        earlier = {each.name for each in wanted[:at]}
+        later = {each.name for each in wanted[at:]} - earlier
+        for name in specification.after:
+            if name in later:
+                raise ConfigError(
+                    f"{path}: job {specification.name!r} is after {name!r}, which is not before it in the "
+                    "file: put it further up"
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +69,16 @@ class SubmittedJob:
             offset = answer["offset"]
 
 
+def _named(after: Any) -> Any:
+    """Names of jobs, of one or of several, submitted or named."""
+    if after is None:
+        return []
+    several = [after] if isinstance(after, str | SubmittedJob) else after
+    if not isinstance(several, Iterable):
+        return several  # refused with what it is
+    return [each.job_id if isinstance(each, SubmittedJob) else each for each in several]
+
+
 def submit(
     command: str | Sequence[str],
     *,
@@ -60,13 +86,17 @@ def submit(
     key: str = "",
     **options: Any,
 ) -> SubmittedJob:
-    """Submit a job; `options` are the keys of a TOML file, `after` may hold submitted jobs.
+    """Submit a job; `options` are the keys of a TOML file, `after` may be or hold submitted jobs.
 
     key: the same key again is the same job; without one, a call is safe to repeat only by hand.
     Raises ConfigError for options of no use, NoService when nobody answers.
     """
-    after = [each.job_id if isinstance(each, SubmittedJob) else each for each in options.pop("after", ())]
-    table = {"command": list(command_of(command)), "after": after, **options}
+    table = {"command": command, **options, "after": _named(options.get("after"))}
+    if isinstance(command, tuple):
+        table["command"] = list(command)
+    for name in ("working_directory", "checkpoint_directory"):
+        if isinstance(options.get(name), Path):
+            table[name] = str(options[name])
     client = JobsClient(Path(state) if state is not None else None)
     specification = from_table(table, Path.cwd())
     # An own key for each call, so that a connection that breaks in the middle can be tried again.

@@ -6,7 +6,7 @@ What every node is asked of every claim alike (amounts, GPU model) is `Blocker`;
 
 from collections.abc import Callable, Mapping
 
-from steelyard.model.placement_policy import WHOLE_GPU, Claim, Demand, NodeColumns, Refusal
+from steelyard.model.placement_policy import WHOLE_GPU, Claim, Demand, NodeColumns, Refusal, demand_of
 
 Blocker = Callable[[int], str]
 """The reason that rules a row out, "" when it fits."""
@@ -131,6 +131,13 @@ def refusal(claim: Claim, demand: Demand, counts: Mapping[str, int]) -> Refusal:
     asked = f"task {claim.task_id!r} ({wanted(demand, claim.gpu_models)})"
     where = f"none of {nodes:,} nodes" if nodes else "no node: none is known"
     return Refusal(dict(by_count), f"{asked} fits on {where}{': ' if reasons else ''}{reasons}")
+
+
+def why_not(claim: Claim, table: NodeColumns, row: int) -> str:
+    """Why a claim does not fit on one node, in words; "" when it does."""
+    extra = extra_blocker(claim, table)
+    reason = blocker(demand_of(claim.demand), claim.gpu_models, table)(row) or (extra(row) if extra else "")
+    return _REASONS.get(reason, reason).removeprefix("with ")
 
 
 _REASONS = {

@@ -22,6 +22,7 @@ BOUNDS_S: tuple[float, ...] = tuple(
 
 GroupKey = tuple[str, str, str, float]
 MAX_GROUPS = 50_000
+MAX_ASKED = 1_000  # answers kept until the next end: a queue is full of jobs that are alike
 
 
 def bucket_of(duration_s: float) -> int:
@@ -117,9 +118,11 @@ class DurationHistory:
     late_fraction: float = 0.9
     groups: dict[GroupKey, Durations] = field(default_factory=dict)
     _weight_from_s: float = 0.0
+    _asked: dict[tuple[str, str, float, float, float], Prediction] = field(default_factory=dict)
 
     def observe(self, user: str, name: str, gpus: float, duration_s: float, now_s: float) -> None:
         """A job ended after it had run for `duration_s` in all."""
+        self._asked.clear()
         weight = self._weight(now_s)
         for _, key in keys(user, name, gpus):
             group = self.groups.get(key)
@@ -133,6 +136,15 @@ class DurationHistory:
         self, user: str, name: str, gpus: float, ran_s: float = 0.0, now_s: float = 0.0
     ) -> Prediction:
         """How long a job that has run for `ran_s` will still run."""
+        asked = (user, name, gpus, ran_s, now_s)
+        found = self._asked.get(asked)
+        if found is None:
+            if len(self._asked) >= MAX_ASKED:
+                self._asked.clear()
+            found = self._asked[asked] = self._predict(user, name, gpus, ran_s, now_s)
+        return found
+
+    def _predict(self, user: str, name: str, gpus: float, ran_s: float, now_s: float) -> Prediction:
         weight = self._weight(now_s)
         expected_s = 0.0
         found: tuple[str, Durations, float, float] | None = None

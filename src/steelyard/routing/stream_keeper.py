@@ -14,7 +14,6 @@ from steelyard.wire.answer_so_far import AnswerSoFar
 from steelyard.wire.sse import DONE, EventTooLong, SseSplitter, event, event_data
 from steelyard.wire.stream_events import MalformedEvent
 
-PLAIN_TEXT = bytes(byte for byte in range(0x20, 0x7F) if byte not in b'"\\')  # means itself in a JSON string
 _MORE_THAN_TEXT = (b'"tool_calls":[', b'"reasoning_content":"', b'"reasoning":"', b'"refusal":"', b'_call":{')
 
 
@@ -41,7 +40,8 @@ class StreamKeeper:
         self._splitter = SseSplitter()
         self._splicer: StreamSplicer | None = None
         self.so_far = AnswerSoFar()
-        self._start = self._end = b""  # what stands round the text in this stream's events
+        # What stands round the text in this stream's events; b"" also while a part of one is held back.
+        self._start = self._end = b""
 
     @property
     def repeated_tokens(self) -> int:
@@ -63,12 +63,13 @@ class StreamKeeper:
         start = self._start
         if start and payload.startswith(start) and payload.endswith(self._end):
             # Where start and end overlap there is no text, and no event either.
-            end = len(payload) - len(self._end)
-            text = payload[len(start) : end] if end > len(start) else b""
-            if text and not text.translate(None, PLAIN_TEXT) and not self._splitter.pending:
-                self.so_far.text_pieces.append(text.decode("ascii"))
-                self.so_far.tokens += 1
-                return payload
+            at, end = len(start), len(payload) - len(self._end)
+            if end > at:
+                text = payload[at:end].decode("latin-1")
+                if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
+                    self.so_far.text_pieces.append(text)  # it means itself in a JSON string
+                    self.so_far.tokens += 1
+                    return payload
         return self._feed(payload)
 
     def _feed(self, payload: bytes) -> bytes:
@@ -97,6 +98,7 @@ class StreamKeeper:
                 if at + 1 < len(events) or self._splitter.pending:
                     return _written(events[: at + 1])
         if held or self._splitter.pending or b"\r" in payload:
+            self._start = b""
             return _written(events)
         if len(events) == 1:
             self._learn(payload)

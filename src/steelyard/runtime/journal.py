@@ -23,7 +23,7 @@ from pathlib import Path
 
 import msgspec
 
-from steelyard.model.errors import SteelyardError
+from steelyard.model.errors import ConfigError, SteelyardError
 from steelyard.model.job_record import JobRecord, KeptKey, NodeRecord, TaskRecord, Transition
 from steelyard.model.job_specification import JobSpecification
 from steelyard.runtime.process_identity import ProcessIdentity, identify
@@ -143,7 +143,16 @@ class Journal:
         return float(self._meta("now_s", 0.0))
 
     def load(self) -> ControllerState:
-        """All records."""
+        """All records. Raises JournalLost for records that nobody can read."""
+        try:
+            return self._load()
+        except (sqlite3.Error, msgspec.MsgspecError, ConfigError, KeyError, ValueError) as error:
+            raise JournalLost(
+                f"the journal {self.path} cannot be read ({type(error).__name__}: {error}): restore it, or "
+                "use another --state folder"
+            ) from None
+
+    def _load(self) -> ControllerState:
         specifications = dict(self._database.execute("select job_id, value from specifications"))
         jobs = []
         for (value,) in self._database.execute("select value from records where kind = 'job'"):

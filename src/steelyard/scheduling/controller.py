@@ -67,6 +67,8 @@ def step(state: ControllerState, event: Event, now_s: float) -> Changes:
 
 def _take_in(turn: Turn, event: Event) -> None:  # state machine
     match event:
+        case TimePassed():  # first, since it is by far the most frequent
+            _time_passed(turn, event)
         case Submitted():
             _submitted(turn, event)
         case Placed():
@@ -101,8 +103,6 @@ def _take_in(turn: Turn, event: Event) -> None:  # state machine
             _resume_ordered(turn, event)
         case Forgotten():
             _forgotten(turn, event)
-        case TimePassed():
-            _time_passed(turn, event)
         case Recovered():
             _recovered(turn, event)
 
@@ -302,15 +302,25 @@ def _cancel_ordered(turn: Turn, event: CancelOrdered) -> None:
     fail_dependents(turn, event.job_id)
 
 
+def _check_open(turn: Turn, job_id: str, verb: str) -> None:
+    """Raises BadRequest for a job of which nothing is left to do."""
+    job = turn.state.known_job(job_id)
+    if not turn.state.open_tasks[job_id]:
+        last = turn.state.tasks[job.task_ids()[-1]]
+        raise BadRequest(
+            f"job {job_id} has ended ({last.state}): there is nothing to {verb}", http_status=409
+        )
+
+
 def _pause_ordered(turn: Turn, event: PauseOrdered) -> None:
-    turn.state.known_job(event.job_id)
+    _check_open(turn, event.job_id, "pause")
     for task in turn.state.tasks_of(event.job_id):
         if not task.is_final:
             turn.leave(task, Intent.PAUSE, "paused by a person")
 
 
 def _resume_ordered(turn: Turn, event: ResumeOrdered) -> None:
-    turn.state.known_job(event.job_id)
+    _check_open(turn, event.job_id, "resume")
     for task in turn.state.tasks_of(event.job_id):
         if task.state is TaskState.PAUSED:
             turn.change(task, state=TaskState.QUEUED, reason="resumed by a person")

@@ -151,10 +151,15 @@ class ControllerState:
         """What was decided about a node; nothing yet for one never judged."""
         return self.nodes.get(node_id) or NodeRecord(node_id=node_id)
 
+    def is_lost(self, node_id: str) -> bool:
+        """Whether a node is judged dead."""
+        node = self.nodes.get(node_id)
+        return node is not None and bool(node.lost)
+
     def takes_tasks(self, node_id: str) -> bool:
         """Whether a node may be given tasks, as far as decisions go."""
-        node = self.node(node_id)
-        return not node.cordoned and not node.lost
+        node = self.nodes.get(node_id)
+        return node is None or (not node.cordoned and not node.lost)
 
     def job_is_done(self, job_id: str) -> bool:
         """Whether every task of a job is done."""
@@ -168,6 +173,10 @@ class ControllerState:
     def known_job(self, job_id: str) -> JobRecord:
         """A job by name. Raises BadRequest."""
         job = self.jobs.get(job_id)
+        if job is None and job_id in self.tasks:
+            raise BadRequest(
+                f"{job_id} is a task: name its job, {self.tasks[job_id].job_id}", http_status=404
+            )
         if job is None:
             was = job_id.isdecimal() and 0 < int(job_id) < self.next_job
             why = "it ended long ago and is forgotten" if was else "`steelyard jobs` lists them"
@@ -179,6 +188,10 @@ class ControllerState:
         task = self.tasks.get(task_id)
         if task is not None:
             return task
+        of_job = task_id.rpartition(".")[0]
+        if of_job in self.jobs:
+            last = self.jobs[of_job].task_ids()[-1]
+            raise BadRequest(f"there is no task {task_id!r}: the last of its job is {last}", http_status=404)
         job = self.known_job(task_id)
         if job.specification.all_tasks > 1:
             raise BadRequest(f"job {task_id} has {job.specification.all_tasks} tasks: name one, {task_id}.0")

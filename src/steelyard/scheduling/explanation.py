@@ -31,7 +31,7 @@ def explain(
     """
     resource, missing = fits_empty(job.claims, table)
     if resource:
-        return never_fits(job, resource, missing)
+        return never_fits(job, resource, missing, table)
     book = QuotaBook.of(options.quotas, running)
     resource, excess = book.forbidden(job)
     if resource:

@@ -90,7 +90,7 @@ def fits_empty(claims: Sequence[Claim], table: NodeTable) -> tuple[str, float]:
     for demand, alike in kinds.items():
         room = 0
         for row in table.rows():
-            if table.usable[row] and _allowed(alike[0], table, row):
+            if table.usable[row] and allowed(alike[0], table, row):
                 room += _room(demand, table, row)
                 if room >= len(alike):
                     break
@@ -99,7 +99,8 @@ def fits_empty(claims: Sequence[Claim], table: NodeTable) -> tuple[str, float]:
     return "", 0.0
 
 
-def _allowed(claim: Claim, table: NodeTable, row: int) -> bool:
+def allowed(claim: Claim, table: NodeTable, row: int) -> bool:
+    """Whether a task may use a node at all, whatever is free there."""
     labels = table.labels[row]
     if claim.gpu_models and table.gpu_models[row] not in claim.gpu_models:
         return False

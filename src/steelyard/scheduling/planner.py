@@ -318,7 +318,7 @@ class _Round:
         """Whether it is larger than the cluster, and was told so."""
         resource, missing = self.memory.lack_of_empty(job, self.table)
         if resource:
-            self.waits[job.job_id] = never_fits(job, resource, missing)
+            self.waits[job.job_id] = never_fits(job, resource, missing, self.table)
         return bool(resource)
 
     def _become_head(self, job: QueuedJob, refusal: GangRefusal) -> None:

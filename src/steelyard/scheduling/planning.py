@@ -17,7 +17,8 @@ from steelyard.model.job import RunningJob
 from steelyard.model.job_record import Seat, TaskRecord, TaskState
 from steelyard.model.node import Node
 from steelyard.model.ordering_policy import AccountingOrdering, LearningOrdering
-from steelyard.model.placement_policy import Placement, Refusal
+from steelyard.model.placement_policy import Placement, Refusal, demand_of
+from steelyard.policies.feasibility import wanted, why_not
 from steelyard.policies.history import DurationHistory, NodeHistory
 from steelyard.scheduling.controller_state import ControllerState
 from steelyard.scheduling.explanation import explain
@@ -56,6 +57,10 @@ class Planning:
             ordering=deepcopy(options.ordering),
             slow_nodes=lambda job: self.slowness.slow_nodes(job.user, job.name),
         )
+        # Asked once: a look at a protocol costs as much as a change of a record.
+        ordering = self.options.ordering
+        self._learner = ordering if isinstance(ordering, LearningOrdering) else None
+        self._accountant = ordering if isinstance(ordering, AccountingOrdering) else None
         self.table = NodeTable()
         self.queue = JobQueue(self.options.ordering)
         self.memory = RoundMemory()
@@ -91,29 +96,26 @@ class Planning:
         held = self.table.reservations.get(task.task_id)
         if held is not None:
             self.slowness.observe(wanted.user, wanted.name, held.node_id, task.ran_s)
-        ordering = self.options.ordering
-        if isinstance(ordering, LearningOrdering):
+        if self._learner is not None:
             members = tasks_of_unit(self._state, unit_of(self._state, task))
             whole = past_unit(self._state, members, self.table, self.durations)
-            ordering.observe_end(whole, task.ran_s, task.since_s)
+            self._learner.observe_end(whole, task.ran_s, task.since_s)
 
     def _account(self, unit: str, before: RunningJob, now: RunningJob | None) -> None:
         """Tell an ordering that keeps accounts what a unit held, once it holds it no more."""
-        ordering = self.options.ordering
         goes_on = now is not None and now.started_s == before.started_s
-        if goes_on or not isinstance(ordering, AccountingOrdering):
+        if goes_on or self._accountant is None:
             return
         until_s = max(task.since_s for task in tasks_of_unit(self._state, unit))
-        ordering.observe_use(before.job, max(0.0, until_s - before.started_s), until_s)
+        self._accountant.observe_use(before.job, max(0.0, until_s - before.started_s), until_s)
 
     def _account_past(self, tasks: Iterable[TaskRecord]) -> None:
         """The same, of all that ran before this planner began; each task for itself."""
-        ordering = self.options.ordering
-        if isinstance(ordering, AccountingOrdering):
+        if self._accountant is not None:
             for task in tasks:
                 if task.ran_s:
                     alone = past_unit(self._state, [task], self.table, self.durations)
-                    ordering.observe_use(alone, task.ran_s, task.since_s)
+                    self._accountant.observe_use(alone, task.ran_s, task.since_s)
 
     def _neighbours(self, task: TaskRecord) -> Iterable[str]:
         """Units whose turn may have come by this change: of its own job, and of jobs that wait for it."""
@@ -268,10 +270,15 @@ class Planning:
         if node_id not in self.table.row_of:
             known = ", ".join(sorted(self.table.row_of))
             raise BadRequest(f"there is no node {node_id!r}: known are {known}", http_status=404)
+        if task.node_id == node_id and task.target is None:
+            raise BadRequest(f"task {task.task_id} is on {node_id} already", http_status=409)
         claim = claim_of(self._state, task, self.table, TARGET_SUFFIX, only_node_id=node_id)
         found = self.options.placement.place(claim, self.table, now_s)
         if isinstance(found, Refusal):
-            raise BadRequest(f"task {task.task_id} cannot go to {node_id}: {found.sentence}", http_status=409)
+            asked = wanted(demand_of(claim.demand), claim.gpu_models)
+            row = self.table.row_of[node_id]
+            why = self.table.unusable_reason[row] or why_not(claim, self.table, row) or found.sentence
+            raise BadRequest(f"task {task.task_id} ({asked}) cannot go to {node_id}: {why}", http_status=409)
         return Seat(found.node_id, found.devices)
 
     def held_by_tenant(self) -> Mapping[str, Mapping[str, float]]:

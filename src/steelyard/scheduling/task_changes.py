@@ -52,9 +52,9 @@ class Turn:
 
     def change(self, task: TaskRecord, **changes: Any) -> TaskRecord:
         """Replace a task's record; a new state or reason goes into the timeline."""
+        if changes.get("state", task.state) is not task.state:
+            changes["since_s"] = self.now_s
         after: TaskRecord = replace(task, **changes)
-        if after.state is not task.state:
-            after = replace(after, since_s=self.now_s)
         self.state.put_task(after)
         self.changes.tasks[after.task_id] = after
         if after.state is not task.state or after.reason != task.reason:

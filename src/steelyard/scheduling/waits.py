@@ -2,8 +2,9 @@
 
 from steelyard.cluster.node_table import NodeTable
 from steelyard.model.job import QueuedJob
+from steelyard.model.placement_policy import Claim
 from steelyard.model.resources import Resources
-from steelyard.scheduling.gangs import GangRefusal
+from steelyard.scheduling.gangs import GangRefusal, allowed
 from steelyard.scheduling.plan import Wait
 
 _BYTES = 1 << 30
@@ -56,15 +57,33 @@ def blocking_resource(refusal: GangRefusal) -> str:
     return resource if hasattr(refusal.claim.demand, resource) else ""
 
 
-def never_fits(job: QueuedJob, resource: str, missing: float) -> Wait:
-    """Larger than the cluster."""
-    return Wait(
-        reason="never",
-        sentence=f"job {job.job_id!r} is larger than the cluster: {amount(resource, missing)} more would be "
-        "needed even with nothing else running; ask for less, or add nodes",
-        resource=resource,
-        missing=missing,
-    )
+def never_fits(job: QueuedJob, resource: str, missing: float, table: NodeTable) -> Wait:
+    """Larger than the cluster, or than what of it takes tasks now."""
+    rows = table.rows()
+    usable = [row for row in rows if table.usable[row]]
+    closed = len(rows) - len(usable)
+    barred = next((each for each in job.claims if not any(allowed(each, table, row) for row in usable)), None)
+    if not usable:
+        why = f"all {closed} are drained or lost" if closed else "none is known yet"
+        sentence = f"no node takes tasks now: {why}"
+        return Wait(reason="never", sentence=sentence, resource=resource, missing=missing)
+    if barred is not None:
+        sentence = f"job {job.job_id!r} may use no node that takes tasks now{_bars(barred)}"
+    else:
+        sentence = (
+            f"job {job.job_id!r} is larger than the cluster: {amount(resource, missing)} more would be "
+            "needed even with nothing else running; ask for less, or add nodes"
+        )
+    sentence += f" ({closed} more {'is' if closed == 1 else 'are'} drained or lost)" if closed else ""
+    return Wait(reason="never", sentence=sentence, resource=resource, missing=missing)
+
+
+def _bars(claim: Claim) -> str:
+    """What a task asks of the node itself."""
+    wants = [f"{name} = {value}" for name, value in claim.node_labels.items()]
+    if claim.gpu_models:
+        wants.append(f"GPU model {' or '.join(claim.gpu_models)}")
+    return f": it wants {', '.join(wants)}" if wants else ": all others are forbidden to it"
 
 
 def over_quota(job: QueuedJob, resource: str, excess: float) -> Wait:

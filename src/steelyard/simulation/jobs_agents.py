@@ -7,11 +7,26 @@ its tasks by the time the controller may think so, whatever messages were lost o
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
+from typing import NamedTuple
 
 LEASE_S = 6.0
+BEAT_S = 1.0
 
 Attempt = tuple[str, int]
-Tell = Callable[[tuple[object, ...]], None]
+
+
+class Message(NamedTuple):
+    """What an agent says: it is "alive" and asks for its lease, or what became of an attempt."""
+
+    kind: str
+    task_id: str = ""
+    epoch: int = 0
+    exit_code: int = 0
+    asked_to_stop: bool = False
+    sent_s: float = 0.0
+
+
+Tell = Callable[[Message], None]
 
 
 @dataclass(slots=True)
@@ -24,7 +39,7 @@ class Running:
     told_at_s: float = -10.0
 
 
-class Violation(AssertionError):
+class Violation(Exception):
     """A promise was broken."""
 
 
@@ -42,8 +57,9 @@ class Agent:
     finished: dict[str, int]
     alive: bool = True
     lease_until_s: float = 0.0
+    beaten_s: float = -BEAT_S
     seen: dict[str, int] = field(default_factory=dict)
-    ended: dict[Attempt, tuple[object, ...]] = field(default_factory=dict)
+    ended: dict[Attempt, Message] = field(default_factory=dict)
     running: dict[Attempt, Running] = field(default_factory=dict)
     interrupted: list[Attempt] = field(default_factory=list)
     session: int = 0
@@ -60,7 +76,7 @@ class Agent:
         self.alive = True
         self.lease_until_s = now_s
         for task_id, epoch in self.interrupted:
-            self.ended[task_id, epoch] = ("lost", task_id, epoch)
+            self.ended[task_id, epoch] = Message("lost", task_id, epoch)
         self.interrupted.clear()
 
     def _leave(self, attempt: Attempt) -> None:
@@ -97,7 +113,7 @@ class Agent:
                 process.ends_s = min(process.ends_s, now_s + self.rng.random() * min(grace_s, 2.0))
         elif epoch > self.seen.get(task_id, 0):
             self.seen[task_id] = epoch
-            self.ended[task_id, epoch] = ("refused", task_id, epoch)
+            self.ended[task_id, epoch] = Message("refused", task_id, epoch)
 
     def acknowledge(self, session: int, task_id: str, epoch: int) -> None:
         """An end is recorded."""
@@ -118,7 +134,7 @@ class Agent:
         for task_id, epoch in live:
             if (task_id, epoch) not in self.running and (task_id, epoch) not in self.ended:
                 self.seen[task_id] = max(epoch, self.seen.get(task_id, 0))
-                self.ended[task_id, epoch] = ("lost", task_id, epoch)
+                self.ended[task_id, epoch] = Message("lost", task_id, epoch)
 
     def _obeys(self, session: int) -> bool:
         """Orders of a former controller, or of a connection before the last hello, are none."""
@@ -139,17 +155,19 @@ class Agent:
                 if by_itself and process.exit_code == 0:
                     self.finished[task_id] = self.finished.get(task_id, 0) + 1
                 code = process.exit_code if by_itself else 0
-                self.ended[task_id, epoch] = ("ended", task_id, epoch, code, process.stopping)
+                self.ended[task_id, epoch] = Message("ended", task_id, epoch, code, process.stopping)
                 self._leave((task_id, epoch))
         if now_s >= self.lease_until_s:
             for task_id, epoch in [*self.running]:
                 self._leave((task_id, epoch))
-                self.ended[task_id, epoch] = ("lost", task_id, epoch)
-        tell(("alive", now_s))
+                self.ended[task_id, epoch] = Message("lost", task_id, epoch)
+        if now_s - self.beaten_s >= BEAT_S:
+            self.beaten_s = now_s
+            tell(Message("alive", sent_s=now_s))
         for (task_id, epoch), process in self.running.items():
             # Not only once, since it may be lost; not always, since it seldom is.
             if process.told_at_s + 1.5 <= now_s:
                 process.told_at_s = now_s
-                tell(("started", task_id, epoch))
-        for event in self.ended.values():
-            tell(event)
+                tell(Message("started", task_id, epoch))
+        for message in self.ended.values():
+            tell(message)

@@ -12,6 +12,7 @@ Source: deterministic simulation testing as FoundationDB (SIGMOD 2021) and Tiger
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 
 from steelyard.model.controller_event import (
@@ -41,7 +42,7 @@ from steelyard.scheduling.options import PlanOptions
 from steelyard.scheduling.planning import Planning
 from steelyard.scheduling.retention import RetentionRules, due
 from steelyard.simulation.fault_plan import FaultPlan
-from steelyard.simulation.jobs_agents import LEASE_S, Agent
+from steelyard.simulation.jobs_agents import LEASE_S, Agent, Message
 
 TURN_S = 0.5
 NODE_CORES = 4.0
@@ -159,21 +160,26 @@ class Controller:
         self.world = world
         world.disk.term += 1
         self.term = world.disk.term
-        self.inbox: list[tuple[str, tuple[object, ...]]] = []
+        self.inbox: list[tuple[str, Message]] = []
         self.heard_s = dict.fromkeys(world.agents, world.now_s)
         self.sessions = dict.fromkeys(world.agents, 0)
         self.retention = RetentionRules(
             keep_jobs_s=world.faults.keep_jobs_s, keep_at_least_s=min(1.0, world.faults.keep_jobs_s)
         )
         self.options = PlanOptions(
-            ordering=Priority(), placement=MinLoad(PlacementSettings(rng=world.rng)), min_run_s=5.0
+            ordering=Priority(),
+            placement=MinLoad(PlacementSettings(rng=world.rng)),
+            min_run_s=5.0,
+            # Sentences for people cost a tenth of a run: every eighth makes them.
+            explain=world.seed % 8 == 0,
         )
         self.alive = True
+        self.unseen = True
         self.returning: dict[str, None] = {}
         self._began_s, self._base_s = world.now_s, world.disk.now_s
         self.take_up()
         for name in world.agents:
-            if not self.state.node(name).lost:
+            if not self.state.is_lost(name):
                 self.greet(name)
         self.commit([step(self.state, Recovered(), self.now_s())])
 
@@ -184,6 +190,7 @@ class Controller:
     def take_up(self) -> None:
         """From the disk."""
         disk = self.world.disk
+        self.unseen = True
         self.state = ControllerState.of(
             sorted(disk.jobs.values(), key=lambda job: int(job.job_id)),
             sorted(disk.tasks.values(), key=lambda task: (int(task.job_id), task.index)),
@@ -235,7 +242,10 @@ class Controller:
     def step(self, event: Event) -> Changes:
         """One event into the real machine."""
         changes = step(self.state, event, self.now_s())
-        self.planning.follow(changes.tasks.values())
+        if changes.tasks:
+            self.planning.follow(changes.tasks.values())
+        if not changes.is_empty:
+            self.unseen = True
         if changes.nodes:
             self.planning.judge_nodes()
         return changes
@@ -284,22 +294,22 @@ class Controller:
         else:
             world.send(lambda: agent.acknowledge(session, action.task_id, action.epoch))
 
-    def heard(self, name: str, message: tuple[object, ...]) -> Event | None:
+    def heard(self, name: str, message: Message) -> Event | None:
         """A message of an agent as an event."""
         world = self.world
-        kind = message[0]
+        kind = message.kind
         if kind == "alive":
-            asked_s, agent = float(str(message[1])), world.agents[name]
-            if self.state.node(name).lost:
+            asked_s, agent = message.sent_s, world.agents[name]
+            if self.state.is_lost(name):
                 if world.now_s - asked_s > LEASE_S / 2:
                     return None  # an old one, from before it was judged lost
                 self.heard_s[name] = world.now_s
                 self.returning[name] = None
                 return NodeReturned(node_id=name)
             self.heard_s[name] = world.now_s
-            world.send(lambda: agent.grant(asked_s))
+            world.send(partial(agent.grant, asked_s))
             return None
-        task_id, epoch = str(message[1]), int(str(message[2]))
+        task_id, epoch = message.task_id, message.epoch
         if kind == "started":
             return AttemptStarted(task_id=task_id, epoch=epoch)
         if kind == "lost":
@@ -307,7 +317,7 @@ class Controller:
         if kind == "refused":
             return AttemptRefused(task_id=task_id, epoch=epoch, reason="stopped before it started")
         return AttemptEnded(
-            task_id=task_id, epoch=epoch, exit_code=int(str(message[3])), asked_to_stop=bool(message[4])
+            task_id=task_id, epoch=epoch, exit_code=message.exit_code, asked_to_stop=message.asked_to_stop
         )
 
     def verdicts(self) -> list[Event]:
@@ -315,5 +325,5 @@ class Controller:
         return [
             NodeLost(node_id=name, reason="silent")
             for name, heard_s in self.heard_s.items()
-            if self.world.now_s - heard_s > LEASE_S and not self.state.node(name).lost
+            if self.world.now_s - heard_s > LEASE_S and not self.state.is_lost(name)
         ]

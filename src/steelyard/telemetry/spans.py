@@ -86,7 +86,7 @@ class SpanSender:
         """Send what waits, once, and stop."""
         self._stopped.set()
         self._thread.join(timeout=5)
-        self._exporter.shutdown()  # type: ignore[no-untyped-call]
+        self._exporter.shutdown()  # type: ignore[no-untyped-call]  # the exporter has no annotations
 
     def _run(self) -> None:
         while not self._stopped.wait(FLUSH_S):

@@ -9,6 +9,7 @@ have them, `memory_gib,gpus,gpu_models,job_id,arrived_s,ended_s`.
 """
 
 import csv
+import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -16,10 +17,10 @@ from typing import TypeVar
 from steelyard.model.errors import TraceError
 from steelyard.model.node import GPU_MODEL, RACK, ZONE, Node
 from steelyard.model.placement_policy import Claim
-from steelyard.model.resources import Resources
+from steelyard.model.resources import RESOURCE_NAMES, Resources
 from steelyard.traces.cluster import TraceTask
 from steelyard.traces.job import TraceJob
-from steelyard.traces.text import open_text
+from steelyard.traces.text import open_table
 
 OPENB = "cluster/openb"
 OPENB_NODES = f"{OPENB}/openb_node_list_gpu_node.csv"
@@ -65,8 +66,7 @@ def tasks_of_jobs(jobs: Iterable[TraceJob]) -> list[TraceTask]:
 
 def is_tasks_file(path: Path) -> bool:
     """Whether a file holds tasks with their shapes (openb or plain), and is no trace of jobs."""
-    with open_text(path) as file:
-        return _task_reader(frozenset(csv.DictReader(file).fieldnames or ())) is not None
+    return _task_reader(frozenset(open_table(path).fieldnames or ())) is not None
 
 
 def _read(
@@ -74,21 +74,34 @@ def _read(
     reader_for: Callable[[frozenset[str]], Callable[[Iterable[Row]], Iterator[Item]] | None],
     what: str,
 ) -> list[Item]:
-    with open_text(path) as file:
-        rows = csv.DictReader(file)
-        reader = reader_for(frozenset(rows.fieldnames or ()))
-        if reader is None:
-            raise TraceError(
-                f"{path} holds no {what} that are known: use openb's CSV, or CSV with "
-                + ("node_id and cpu_cores" if what == "nodes" else "task_id and cpu_cores")
-            )
-        try:
-            items = list(reader(rows))
-        except (KeyError, ValueError, TypeError) as error:
-            raise TraceError(f"{path}, line {rows.line_num}: cannot be read: {error}") from None
+    rows = open_table(path)
+    reader = reader_for(frozenset(rows.fieldnames or ()))
+    if reader is None:
+        raise TraceError(
+            f"{path} holds no {what} that are known: use openb's CSV, or CSV with "
+            + ("node_id and cpu_cores" if what == "nodes" else "task_id and cpu_cores")
+        )
+    try:
+        items = list(reader(rows))
+        for item in items:
+            _check(item)
+    except (KeyError, ValueError, TypeError, csv.Error) as error:
+        raise TraceError(f"{path}, line {rows.line_num}: cannot be read: {error}") from None
     if not items:
         raise TraceError(f"{path} holds no {what}")
     return items
+
+
+def _check(item: object) -> None:
+    """Raises ValueError for an amount that is no finite number."""
+    if isinstance(item, Node):
+        name, amounts = item.node_id, item.capacity
+    elif isinstance(item, TraceTask):
+        name, amounts = item.claim.task_id, item.claim.demand
+    else:
+        return
+    if not all(math.isfinite(getattr(amounts, each)) for each in RESOURCE_NAMES):
+        raise ValueError(f"{name!r} has an amount that is no finite number")
 
 
 def _node_reader(fields: frozenset[str]) -> Callable[[Iterable[Row]], Iterator[Node]] | None:

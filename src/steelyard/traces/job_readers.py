@@ -7,6 +7,7 @@ GAIA (2023, sampled from Alibaba PAI, LANL Mustang, Azure): arrival, length, cor
 """
 
 import csv
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ import msgspec
 
 from steelyard.model.errors import TraceError
 from steelyard.traces.job import TraceJob
-from steelyard.traces.text import open_text
+from steelyard.traces.text import open_table
 
 PHILLY_JOBS = "cluster/philly/philly_jobs.csv.gz"
 CHRONUS_JOBS = "cluster/philly/chronus_philly_MIX2.csv.gz"
@@ -48,15 +49,15 @@ def read_jobs(path: Path, limit: int | None = None) -> list[TraceJob]:
     """Jobs in order of submission. Raises TraceError when the file cannot be understood, OSError when not
     read.
     """
-    with open_text(path) as file:
-        rows = csv.DictReader(file)
-        reader = _reader_for(frozenset(rows.fieldnames or ()), path)
-        try:
-            jobs = list(reader(rows))
-        except (KeyError, ValueError, TypeError) as error:
-            raise TraceError(
-                f"{path}, line {rows.line_num}: cannot be read as a job: {type(error).__name__}: {error}"
-            ) from None
+    rows = open_table(path)
+    reader = _reader_for(frozenset(rows.fieldnames or ()), path)
+    try:
+        jobs = list(reader(rows))
+        _check(jobs)
+    except (KeyError, ValueError, TypeError, csv.Error) as error:
+        raise TraceError(
+            f"{path}, line {rows.line_num}: cannot be read as a job: {type(error).__name__}: {error}"
+        ) from None
     if not jobs:
         raise TraceError(f"{path} holds no jobs")
     jobs.sort(key=lambda job: (job.submitted_s, job.job_id))
@@ -66,16 +67,23 @@ def read_jobs(path: Path, limit: int | None = None) -> list[TraceJob]:
     return jobs[:limit] if limit is not None else jobs
 
 
+def _check(jobs: Iterable[TraceJob]) -> None:
+    for job in jobs:
+        for name in ("submitted_s", "duration_s", "cpu_cores", "gpus"):
+            number = float(getattr(job, name))
+            if not math.isfinite(number) or (number < 0 and name != "submitted_s"):
+                raise ValueError(f"{name} of {job.job_id} is {number}")
+
+
 def read_philly(path: Path) -> list[TraceJob]:
     """The jobs of Helios' simulation: its virtual clusters, its two months, counted from their beginning."""
-    with open_text(path) as file:
-        start_s = PHILLY_FROM.timestamp()
-        span_s = PHILLY_UNTIL.timestamp() - start_s
-        jobs = [
-            msgspec.structs.replace(job, submitted_s=job.submitted_s - start_s)
-            for job in _philly(csv.DictReader(file))
-            if job.tenant in PHILLY_NODES and 0 <= job.submitted_s - start_s <= span_s
-        ]
+    start_s = PHILLY_FROM.timestamp()
+    span_s = PHILLY_UNTIL.timestamp() - start_s
+    jobs = [
+        msgspec.structs.replace(job, submitted_s=job.submitted_s - start_s)
+        for job in _philly(open_table(path))
+        if job.tenant in PHILLY_NODES and 0 <= job.submitted_s - start_s <= span_s
+    ]
     if not jobs:
         raise TraceError(f"{path} holds no jobs of October and November 2017")
     jobs.sort(key=lambda job: (job.submitted_s, job.job_id))

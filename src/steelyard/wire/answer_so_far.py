@@ -6,6 +6,7 @@ Compiled with the data plane where that can be done. Cost: 0.5 µs an event besi
 
 from dataclasses import dataclass, field
 
+from steelyard.wire.openai import read_usage
 from steelyard.wire.openai_bodies import Usage
 from steelyard.wire.sse import DONE
 from steelyard.wire.stream_events import (
@@ -42,7 +43,7 @@ class ToolCall:
 class AnswerSoFar:
     """What a client has been given of one streamed answer.
 
-    tokens: events that carried text, which is one a token with most engines.
+    tokens: events that carried text, or what nobody here can read: one a token with most engines.
     opaque: something came that only an equal answer could follow, not a continued text.
     failed: the error with which the engine itself ended the stream, in words.
     """
@@ -89,6 +90,8 @@ class AnswerSoFar:
         chunk = decode_chunk(data)
         if chunk is None:
             self.opaque = True
+            self.tokens += 1
+            self.usage = read_usage(data) or self.usage
             return None
         if self.answer_id and len(chunk.choices) == 1 and chunk.error is NOTHING and chunk.usage is None:
             # Nearly every event: one piece of a message's text and nothing else.

@@ -1,5 +1,6 @@
 """The local executor with real processes: rows 5, 6, 11 and 16 of the fault matrix, and a busy machine."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -7,11 +8,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from tests.harness.jobs import eventually as wait_until
 
-from steelyard.jobs.executor import Attempt, AttemptEvent, EventKind, Liveness, StartOrder
+from steelyard.jobs.executor import Attempt, AttemptEvent, EventKind, Liveness, NodeReport, StartOrder
 from steelyard.jobs.executors import node_attempts
 from steelyard.jobs.executors.attempt_process import NODE_MARK
 from steelyard.jobs.executors.attempt_store import AttemptStore
@@ -110,6 +113,55 @@ def test_row_5_a_node_that_wakes_up_after_its_fence_runs_nothing(
     executing.executor.reattach([(Attempt(task_id="1.0", epoch=1), "A")])
     wait_until(lambda: executing.heard(EventKind.LOST))
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_former_node_leaves_nothing_behind_once_its_tasks_ended(
+    executing: Executing, tmp_path: Path
+) -> None:
+    last = order(tmp_path, f"until [ -e {tmp_path}/go ]; do sleep 0.05; done")
+    executing.executor.start(last)
+    wait_until(lambda: executing.heard(EventKind.STARTED))
+    agent = executing.executor._agent("A")
+    successor = LocalExecutor(tmp_path / "nodes", [replace(NODE, name="B")], term=2)
+    successor.reattach([(last.attempt, "A")])
+
+    def reported() -> dict[str, NodeReport]:
+        events = successor.poll()
+        if any(each.kind is EventKind.ENDED for each in events):
+            successor.acknowledge(last.attempt)
+        return {each.node_id: each for each in successor.nodes()}
+
+    wait_until(lambda: all(each.telemetry is not None for each in reported().values()))
+    assert [name for name, each in reported().items() if each.is_former] == ["A"]
+    (tmp_path / "go").touch()
+    wait_until(lambda: "A" not in reported())
+    tables = [each for each in vars(successor).values() if isinstance(each, dict | set)]
+    assert not [each for each in tables if "A" in each]
+    wait_until(lambda: agent is not None and not agent.exists)
+    successor.dismiss(0.0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"command": ("/bin/echo", "a\0b")},
+        {"environment": {"A=B": "x"}},
+        {"environment": {"A": "\0"}},
+        {"working_directory": "\0"},
+        {"nice": 2**40},
+        {"demand": Resources(memory_bytes=1e300)},
+    ],
+)
+def test_what_no_system_call_takes_is_refused_and_ends_no_agent(
+    executing: Executing, tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    wait_until(lambda: executing.executor._agent("A") is not None)  # it answers before it says who it is
+    agent = executing.executor._agent("A")
+    executing.executor.start(dataclasses.replace(order(tmp_path, "true"), **wrong))
+    wait_until(lambda: executing.heard(EventKind.REFUSED))
+    executing.executor.start(order(tmp_path, "true", task_id="2.0"))
+    wait_until(lambda: any(each.attempt.task_id == "2.0" for each in executing.executor.poll()))
+    assert executing.executor._agent("A") == agent
 
 
 def test_what_runs_dies_with_its_agent(executing: Executing, tmp_path: Path) -> None:

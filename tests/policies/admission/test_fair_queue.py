@@ -18,7 +18,7 @@ EACH_ORDER = pytest.mark.parametrize("order", list(ORDERS.values()), ids=list(OR
 
 
 def waiting(tenant: str, cost: float = 100.0, **fields: object) -> Waiting:
-    return Waiting(tenant=tenant, cost=cost, **({"deadline_s": 1e9} | fields))  # type: ignore[arg-type]
+    return Waiting(tenant=tenant, cost=cost, **({"deadline_s": 1e9} | fields))  # type: ignore[arg-type]  # fields by name
 
 
 def drain(queue: FairQueue, count: int, now_s: float = 0.0) -> list[Waiting]:

@@ -21,12 +21,12 @@ def node(node_id: str, cores: float = 32, gpus: float = 0, **labels: str) -> Nod
 
 
 def claim(task_id: str = "new", cores: float = 1, gpus: float = 0, **more: object) -> Claim:
-    return Claim(task_id=task_id, demand=Resources(cpu_cores=cores, gpus=gpus), **more)  # type: ignore[arg-type]
+    return Claim(task_id=task_id, demand=Resources(cpu_cores=cores, gpus=gpus), **more)  # type: ignore[arg-type]  # fields by name
 
 
 def fill(table: NodeTable, node_id: str, task_id: str, *devices: int, **more: object) -> None:
     gpus = more.pop("gpus", len(devices))
-    table.reserve(Placement(node_id, devices, 0.0, ""), claim(task_id, gpus=gpus, **more))  # type: ignore[arg-type]
+    table.reserve(Placement(node_id, devices, 0.0, ""), claim(task_id, gpus=gpus, **more))  # type: ignore[arg-type]  # fields by name
 
 
 def choose(

@@ -24,14 +24,14 @@ async def context(watch: Watch, query: Query) -> Context:
         nodes = [node["node"] for node in (await watch.jobs.ask("nodes"))["nodes"] if node["state"] != "lost"]
     except (NoJobs, SteelyardError) as error:
         return {"job": None, "missing": str(error), "job_id": job_id, "task_id": ""}
-    tasks, names = job["task_views"], {task["task"] for task in job["task_views"]}
-    task_id = query.text("task") if query.text("task") in names else (tasks[0]["task"] if tasks else "")
+    tasks, places = job["task_views"], {task["task"]: task["node"] for task in job["task_views"]}
+    task_id = query.text("task") if query.text("task") in places else (tasks[0]["task"] if tasks else "")
     return {
         "job": job,
         "job_id": job_id,
         "missing": "",
         "task_id": task_id,
-        "nodes": nodes,
+        "nodes": [node for node in nodes if node != places.get(task_id)],
         "tasks": tasks[:TASKS],
         "tasks_left": max(0, job["tasks"] - TASKS),
         "changes": list(reversed(job["timeline"][-CHANGES:])),

@@ -19,6 +19,7 @@ async def context(watch: Watch, query: Query) -> Context:
         "most_in_flight": max([1, *(each["in_flight"] for each in replicas)]),
         "usable": sum(each["state"] in USABLE for each in replicas),
         "loaded": nodes[:SHOWN],
+        "node_cpu_share": sum(map(_cpu_share, nodes)) / len(nodes) if nodes else None,
         "shown": SHOWN,
     }
 

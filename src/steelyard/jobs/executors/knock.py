@@ -28,11 +28,11 @@ def _answering(places: list[tuple[str, int]], timeout_s: float) -> set[tuple[str
         while selector.get_map() and (left_s := until_s - time.monotonic()) > 0:
             for key, _ in selector.select(left_s):
                 selector.unregister(key.fileobj)
-                with key.fileobj as connection:  # type: ignore[union-attr]
+                with key.fileobj as connection:  # type: ignore[union-attr]  # the socket that was registered
                     if connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
                         found.add(key.data)
         for key in [*selector.get_map().values()]:
-            key.fileobj.close()  # type: ignore[union-attr]
+            key.fileobj.close()  # type: ignore[union-attr]  # the socket that was registered
     return found
 
 

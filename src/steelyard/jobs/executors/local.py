@@ -155,7 +155,8 @@ class LocalExecutor:
             else:
                 self.fence(name)
             self._former.discard(name)
-            del self._nodes[name]
+            for known in (self._nodes, self._capacity, self._heard_at_s, self._telemetry, self._died_at_s):
+                known.pop(name, None)
 
     def _connect(self, name: str) -> bool:
         """Speak to a node's agent, if it listens."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from subprocess import SubprocessError
 
 import psutil
 
@@ -51,7 +52,7 @@ class NodeAttempts:
             self._ended[order.attempt] = end
 
     def _event(self, attempt: Attempt, kind: EventKind, **more: object) -> AttemptEvent:
-        return AttemptEvent(attempt=attempt, kind=kind, node_id=self._node.name, **more)  # type: ignore[arg-type]
+        return AttemptEvent(attempt=attempt, kind=kind, node_id=self._node.name, **more)  # type: ignore[arg-type]  # the fields follow from the kind
 
     @property
     def is_idle(self) -> bool:
@@ -96,6 +97,9 @@ class NodeAttempts:
             self._store.put_process(attempt, process.identity)
         except OSError as error:
             return self._refused(attempt, error)
+        except (ValueError, OverflowError, SubprocessError) as error:
+            # What no system call takes, such as a zero byte in an argument: that job's fault alone.
+            return self._refused(attempt, OSError(0, str(error)))
         return self._event(attempt, EventKind.STARTED)
 
     def _refused(self, attempt: Attempt, error: OSError) -> AttemptEvent | None:

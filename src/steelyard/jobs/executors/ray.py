@@ -97,7 +97,9 @@ class RayExecutor:
             if usable and is_enough(node.is_open for node in usable):
                 return
         self.close()
-        why = ", ".join(f"{name}: {node.reason}" for name, node in self._nodes.items() if node.reason)
+        silent = f"silent for {CONNECT_TIMEOUT_S:g} s"
+        alive = {name: node for name, node in self._nodes.items() if node.info.alive}
+        why = ", ".join(f"{name}: {node.reason or silent}" for name, node in alive.items())
         raise ExecutorError(
             f"no node of the Ray cluster at {self.address} answers ({why or 'none offers a core'}): "
             "is steelyard installed on each?"
@@ -129,11 +131,15 @@ class RayExecutor:
     def _wait_until_ready(self, until_s: float) -> str:
         """Why the bridge is not ready; "" when it is."""
         while time.monotonic() < until_s and self._link is not None and self._link.is_open:
+            is_ready = False
             for line in self._link.receive(0.2):
                 if line.kind == "failed":
                     return f"{line.reason} (is Ray's head running?)"
-                if line.kind == "ready":
-                    return ""
+                is_ready = is_ready or line.kind == "ready"
+                # On a busy machine others come with it, and that a node is open is said only once.
+                self._take(line, self.clock())
+            if is_ready:
+                return ""
         return (
             f"no connection to Ray at {self.address}: is it running, and has {self.python} the extra "
             "`steelyard[ray]` installed?"

@@ -29,6 +29,7 @@ NAMESPACE = "steelyard"
 REFRESH_S = 1.0
 PATIENCE_S = 0.25
 CALL_TIMEOUT_S = 3.0
+NODES_TIMEOUT_S = 15.0
 FIRST_CALL_TIMEOUT_S = 30.0  # a worker process has to start first
 
 _LINE = msgspec.json.Encoder()
@@ -58,6 +59,7 @@ class Bridge:
         loop = asyncio.get_running_loop()
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
         refreshing = asyncio.create_task(self._refresh_for_ever())
+        refreshing.add_done_callback(_leave_unless_cancelled)
         self.tell(FromBridge(kind="ready"))
         while line := await reader.readline():
             self._obey(_ORDER.decode(line))
@@ -94,7 +96,7 @@ class Bridge:
             if await asyncio.to_thread(answers, self._head, REFRESH_S):
                 if was_lost:
                     os._exit(0)  # a head that came back may be a new cluster: to be met by a new bridge
-                nodes = await asyncio.to_thread(_nodes)
+                nodes = await asyncio.wait_for(asyncio.to_thread(_nodes), NODES_TIMEOUT_S)
                 self.tell(FromBridge(kind="nodes", nodes=nodes))
                 for node in nodes:
                     if node.alive and node.cpus > 0 and node.ray_id not in self._loops:
@@ -134,6 +136,13 @@ class Bridge:
             call = actor.exchange.remote(self._caller, given, PATIENCE_S)
             for line in await asyncio.wait_for(call, CALL_TIMEOUT_S):
                 self.tell(FromBridge(kind="message", node=node.name, message=_MESSAGE.decode(line)))
+
+
+def _leave_unless_cancelled(refreshing: asyncio.Task[None]) -> None:
+    """A bridge that knows no nodes any more is of no use: another one may have more luck with Ray."""
+    if not refreshing.cancelled() and (error := refreshing.exception()) is not None:
+        print(f"ray_bridge: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        os._exit(1)
 
 
 def _nodes() -> list[RayNodeInfo]:

@@ -79,7 +79,7 @@ class SlurmExecutor:
             self._nodes.ask()
             queue = {job.name: job.job_id for job in self.slurm.queue()}
         except SlurmUnavailable as error:
-            raise ExecutorError(f"Slurm does not answer: {error}") from None
+            raise ExecutorError(f"Slurm does not answer: {' '.join(str(error).split())}") from None
         wanted = dict(live)
         for order, _, _ in self._store.all():
             held = self._held(order)

@@ -1,5 +1,7 @@
 """TLS in front, to engines and on the admin port, with real processes."""
 
+import contextlib
+import http.client
 import json
 import socket
 import ssl
@@ -7,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from tests.harness.certificates import Certificates
@@ -105,6 +108,22 @@ def test_both_ways_and_the_clients_key_stays_here(certificates: Certificates, en
         wait_until(lambda: peer_serial(front, trusting) != serial)
         assert ask(front, trusting)[0] == 200
         check_admin(front, certificates, trusting)
+
+
+def test_a_kept_connection_serves_request_after_request(certificates: Certificates, engine: TlsProxy) -> None:
+    trusting = ssl.create_default_context(cafile=str(certificates.authority_file))
+    streamed = BODY.replace(b"}]", b'}], "stream": true')
+    with running("serve", str(written(certificates, engine.port)), listens=("gateway", "admin")) as front:
+        place = urlsplit(front.addresses["gateway"])
+        client = http.client.HTTPSConnection(place.netloc, timeout=10, context=trusting)
+        with contextlib.closing(client):
+            # Which reads and writes meet in one turn of the loop is chance: often enough for all orders.
+            for _ in range(20):
+                for body in (BODY, streamed):
+                    client.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
+                    with client.getresponse() as answer:
+                        assert answer.status == 200
+                        assert answer.read()
 
 
 def peer_serial(front: Running, context: ssl.SSLContext) -> str:

@@ -222,6 +222,8 @@ def test_max_parallel_holds_an_array_back(service: RunningJobs, tmp_path: Path) 
         ("nonsense", {}, "there is no request 'nonsense'"),
         ("submit", {"specification": {"command": []}}, "the job has no command"),
         ("submit", {"specification": {"command": ["x"], "after": ["999"]}}, "there is no job '999'"),
+        ("submit", {"specification": {"command": ["x"]}, "wall_s": "nan"}, "wall_s is nan: it must be"),
+        ("jobs", {"limit": "many"}, "a value of the request is of no use"),
     ],
 )
 def test_a_request_of_no_use_is_answered_in_a_sentence(

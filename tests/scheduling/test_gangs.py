@@ -90,6 +90,17 @@ def test_what_never_fits_is_told_from_what_waits() -> None:
     assert "larger than the cluster" in wait.waits["a"].sentence
 
 
+def test_a_cluster_of_which_no_node_takes_tasks_is_not_called_too_small() -> None:
+    table = nodes(2)
+    for node_id in table.node_ids:
+        table.set_usable(node_id, usable=False, reason="drained")
+    told = [explain(job("a"), [], each, FIFO, 0.0).sentence for each in (table, nodes(0))]
+    assert told == [
+        "no node takes tasks now: all 2 are drained or lost",
+        "no node takes tasks now: none is known yet",
+    ]
+
+
 def test_any_wait_is_explained() -> None:
     table = nodes(1)
     held_job = job("held", 6, expected_s=300)

@@ -11,6 +11,7 @@ from steelyard.wire import prompt
 from steelyard.wire.openai import BLOCK_BYTES, read_inference
 
 TEXT = "Ein Satz mit „Zeichen“, 漢字 und\nZeilen. " * 150
+TEXT_PART = {"type": "text", "text": TEXT}
 SCHEMA = {"type": "function", "function": {"name": "f", "parameters": {"b": 1, "a": [1, 2]}}}
 
 
@@ -71,6 +72,15 @@ def test_text_as_a_string_or_as_parts_is_the_same() -> None:
     assert hashes({**system, "system": TEXT}) == hashes(
         {**system, "system": [{"type": "text", "text": TEXT}]}
     )
+
+
+def test_null_is_nothing() -> None:
+    plain = hashes(chat())
+    message = {"role": "user", "content": TEXT, "name": None, "tool_calls": None, "tool_call_id": None}
+    assert hashes({"model": "m", "messages": [message], "tools": None, "system": None}) == plain
+    assert hashes(chat([{"type": "text", "text": TEXT, "image_url": None}])) == plain
+    image = {"type": "image_url", "image_url": {"url": "data:x"}}
+    assert hashes(chat([{**image, "name": None}, TEXT_PART])) == hashes(chat([image, TEXT_PART]))
 
 
 @pytest.mark.parametrize(

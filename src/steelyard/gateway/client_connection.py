@@ -93,7 +93,8 @@ class ClientConnection:
         """Accept, unless the worker has as many connections as it may."""
         self.transport = cast(asyncio.Transport, transport)
         # What is written goes to the kernel at once, not after all that came in the same turn of the loop.
-        self.transport.set_write_buffer_limits(high=0)
+        # Not 0: uvloop's TLS takes an empty buffer for a full one then, and pauses at every second write.
+        self.transport.set_write_buffer_limits(high=1)
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if isinstance(peer, tuple) else ""
         self._scheme = b"http" if transport.get_extra_info("sslcontext") is None else b"https"

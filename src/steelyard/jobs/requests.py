@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from steelyard.jobs.acceptance import check_job, check_key
+from steelyard.jobs.amounts import number_of
 from steelyard.jobs.contract import log_path
 from steelyard.jobs.gantt import gantt_view
 from steelyard.jobs.service import JobsService
@@ -38,7 +39,7 @@ def _text(call: Call, name: str) -> str:
 def _submit(service: JobsService, call: Call) -> Event:
     try:
         wanted = msgspec.convert(call.get("specification"), JobSpecification)
-        key, wall_s = str(call.get("key") or ""), float(call.get("wall_s") or 0.0)
+        key, wall_s = str(call.get("key") or ""), number_of(float(call.get("wall_s") or 0.0), "wall_s")
         check_job(wanted)
         check_key(key)
     except (msgspec.ValidationError, ConfigError) as error:

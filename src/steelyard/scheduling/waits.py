@@ -64,7 +64,8 @@ def never_fits(job: QueuedJob, resource: str, missing: float, table: NodeTable) 
     closed = len(rows) - len(usable)
     barred = next((each for each in job.claims if not any(allowed(each, table, row) for row in usable)), None)
     if not usable:
-        sentence = f"no node takes tasks now: all {closed} are drained or lost"
+        why = f"all {closed} are drained or lost" if closed else "none is known yet"
+        sentence = f"no node takes tasks now: {why}"
         return Wait(reason="never", sentence=sentence, resource=resource, missing=missing)
     if barred is not None:
         sentence = f"job {job.job_id!r} may use no node that takes tasks now{_bars(barred)}"

@@ -1,9 +1,9 @@
 """A prompt as text, whatever JSON it came in: the same messages give the same bytes, so they share hashes.
 
 System, tools and messages in the order in which chat templates render them, each message as its role and
-its text; no template's own marks, since engines differ in those. White space, escapes, the order of keys, and
-text as a string or as a list of parts (joined by line ends, as engines join them) make no difference; what is
-not text (images, tool calls, schemas) counts as JSON with sorted keys.
+its text; no template's own marks, since engines differ in those. White space, escapes, the order of keys,
+null for nothing, and text as a string or as a list of parts (joined by line ends, as engines join them) make
+no difference; what is not text (images, tool calls, schemas) counts as JSON with sorted keys.
 
 A text stands in its shortest JSON, quotes included: what nearly all encoders write, so that it is copied and
 not decoded. Only an escape that has a shorter form (`\\u4e2d`, `\\/`) makes a body worth decoding. Cost of
@@ -72,8 +72,8 @@ def canonical_prompt(parts: tuple[Any, ...]) -> bytes:
         elif isinstance(part, bytes):
             pieces.append(part)
             pieces.append(MESSAGE_END)
-        else:
-            pieces.append(_sorted_often(bytes(part)))
+        elif (raw := bytes(part)) != NULL:
+            pieces.append(_sorted_often(raw))
     return b"".join(pieces)
 
 
@@ -122,12 +122,17 @@ def _joined(messages: list[Any], opens_lists: bool) -> bytes:
             and values[6] is nothing
             and values[7] is nothing
         ):
-            for extra in values[EXTRAS_AT:]:
-                if extra:
-                    pieces.append(EXTRA)
-                    pieces.append(sorted_json(bytes(extra)))
+            for extra in _said(values):
+                pieces.append(EXTRA)
+                pieces.append(sorted_json(extra))
         pieces.append(MESSAGE_END)
     return b"".join(pieces)
+
+
+def _said(values: tuple[Any, ...]) -> list[bytes]:
+    """What a message or a part has beside its text; clients write null for what it has not."""
+    raws = [bytes(extra) for extra in values[EXTRAS_AT:] if extra]
+    return [raw for raw in raws if raw != NULL]
 
 
 def _opened(written: bytes) -> bytes:
@@ -154,7 +159,7 @@ def _parts(content: list[Any]) -> bytes:
             texts.append(text)
             continue
         texts.append(kind.encode())
-        texts += [sorted_json(bytes(extra)) for extra in values[EXTRAS_AT:] if extra]
+        texts += map(sorted_json, _said(values))
         if text is not None:
             texts.append(text)
     return b"".join((QUOTE, LINE_END.join(texts), QUOTE))

@@ -123,7 +123,8 @@ def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
         ("audit", str(tmp_path / "none")), ("simulate", str(tmp_path / "none")), ("keys", "list"),
         ("simulate", text), ("plan", text), ("simulate", zipped), ("replay", text, "--to", "http://127.0.0.1:1"),
         ("simulate", str(tmp_path)), ("replay-log", text), ("audit", text),
-        ("simulate-cluster", "--nodes", text, "--tasks", text), ("up", "--nodes", text), ("up", "--config", text), ("up", "--node", "A:cpu=2"),
+        ("simulate-cluster", "--nodes", text, "--tasks", text), ("up", "--nodes", text),
+        ("up", "--config", text), ("up", "--node", "A:cpu=2"),
         ("status", "--admin", "ftp://here"), ("status", "--admin", "nowhere:x"), ("completion", "tcsh"),
     ):  # fmt: skip
         done = run(*arguments, folder=tmp_path)

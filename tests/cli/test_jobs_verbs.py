@@ -49,6 +49,16 @@ def test_submit_watch_and_read(service: RunningJobs, tmp_path: Path) -> None:
     assert run(service, "logs", job_id, "--tail", "2").output == "i\n"
 
 
+def test_a_key_that_was_given_before_is_said(service: RunningJobs) -> None:
+    command = ["submit", "--state", str(service.folder), "--key", "mine", "--"]
+    first = CliRunner().invoke(steelyard, [*command, "true"])
+    again = CliRunner().invoke(steelyard, [*command, "false"])
+    assert first.exit_code == again.exit_code == 0
+    assert first.stderr == ""
+    assert again.stdout.split()[1] == first.stdout.split()[1]
+    assert again.stderr.startswith("steelyard: nothing new was submitted: job")
+
+
 def test_a_failed_job_makes_submit_wait_fail(service: RunningJobs, tmp_path: Path) -> None:
     path = tmp_path / "bad.toml"
     path.write_text('command = "exit 2"\n')
@@ -218,6 +228,14 @@ def test_a_journal_that_is_none_is_a_mistake_of_the_command_line(tmp_path: Path)
     result = CliRunner().invoke(steelyard, ["up", "--state", str(tmp_path), "--node", "A"])
     assert isinstance(result.exception, ConfigError), "exit code 2"
     assert "choose another --state folder" in str(result.exception)
+
+
+def test_a_service_whose_socket_was_tidied_away_makes_it_anew(service: RunningJobs) -> None:
+    (service.folder / "jobs.socket").unlink()
+    assert "start one with `steelyard up`" in str(run(service, "jobs", fails=True).exception)
+    eventually((service.folder / "jobs.socket").exists, timeout_s=10)
+    assert run(service, "jobs").exit_code == 0
+    assert service.client.ask("status")["term"] == 1, "a connection that was open stays so"
 
 
 def test_down_ends_all_and_up_goes_on(tmp_path: Path) -> None:

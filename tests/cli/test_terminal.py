@@ -1,11 +1,17 @@
 """Output suits whatever reads it: a pipe that closes, a full disk, an old locale, a narrow terminal."""
 
+import io
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+
+from steelyard.cli.nodes import node_table
+from steelyard.cli.status import replica_table
+from steelyard.cli.top_gateway import replica_table as watched
 
 PROGRAM = [sys.executable, "-m", "steelyard"]
 # What a caller may have set, and would change the answer.
@@ -113,3 +119,19 @@ def test_a_group_alone_shows_its_help(arguments: tuple[str, ...]) -> None:
     assert lines[0].startswith("Usage: steelyard")
     assert "Commands:" in lines
     assert not any(line.endswith("...") for line in lines[1:])
+
+
+def test_no_name_is_cut_in_eighty_columns() -> None:
+    replica = {"id": "10.20.30.40:65535", "pool": "chat", "state": "unhealthy", "requests_in_flight": 12,
+               "load": {"waiting_requests": 3, "running_requests": 64, "kv_used_fraction": 0.5},
+               "last_error": "", "requests_per_s": 1.5}  # fmt: skip
+    node = {"node": "gpu-node-1234", "state": "drained", "tasks": ["1.0"], "hot": [], "reason": "new memory",
+            "used": {"cpu_cores": 1.25, "memory_bytes": 1.5e9}, "reserved": {"cpu_cores": 12},
+            "capacity": {"cpu_cores": 128, "memory_bytes": 2e12, "gpus": 8}}  # fmt: skip
+    for made in (replica_table([replica]), watched([replica], 1), node_table([node])):
+        screen = Console(width=80, record=True, file=io.StringIO())
+        screen.print(made)
+        text = screen.export_text()
+        assert "…" not in text
+        assert made.columns[0].header in ("replica", "node")
+        assert ("10.20.30.40:65535" in text) or ("gpu-node-1234" in text)

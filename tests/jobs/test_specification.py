@@ -153,7 +153,7 @@ def test_a_shard_with_too_many_files_is_refused() -> None:
     ("text", "says"),
     [
         ("A:cpu_cores", "'cpu_cores' is not KEY=VALUE"),
-        ("A:cores=2", "unknown field `cores`"),
+        ("A:cores=2", "unknown key 'cores': did you mean 'cpu_cores'?"),
         ("A:cpu_cores=2", "say both cpu_cores (above 0) and memory, or neither"),
         ("a/b", "a node's name is 'a/b'"),
         ("a\x1bb", "a node's name is 'a\\x1bb'"),

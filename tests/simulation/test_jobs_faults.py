@@ -106,3 +106,6 @@ def test_a_soak_goes_on_where_it_was_and_names_every_seed_that_failed(
     assert "2 of 6 seeds broke a promise: 12, 15" in capsys.readouterr().out
     assert _command(monkeypatch, "--first", "9", "--last", "16", "--progress", kept) == 2
     assert "began with seed 11" in capsys.readouterr().err
+    monkeypatch.setattr("steelyard.simulation.jobs_soak.digest", lambda: "changed since")
+    assert _command(monkeypatch, "--last", "17", "--progress", kept) == 2
+    assert "of seeds that other sources played" in capsys.readouterr().err

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import click
 from rich.progress import Progress
-from rich.table import Table
 
-from steelyard.cli.terminal import console
+from steelyard.cli.terminal import console, listing
 from steelyard.cluster.node_table import NodeTable
 from steelyard.config.job_plugins import make_ordering, make_placement
 from steelyard.model.node import Node
@@ -80,7 +79,7 @@ def simulate_queue(
     if as_json:
         click.echo(json.dumps([each.as_json() for each, _ in results], indent=2))
         return
-    shown = Table("", *(each.name for each, _ in results), box=None)
+    shown = listing("", *(each.name for each, _ in results))
     for title, cells in _rows(results):
         shown.add_row(title, *cells)
     console().print(shown)

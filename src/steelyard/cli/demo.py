@@ -14,7 +14,7 @@ from steelyard.cli import exit_codes
 from steelyard.cli.demo_caches import caches
 from steelyard.cli.demo_jobs import jobs
 from steelyard.cli.demo_seed_math import seed_math
-from steelyard.cli.terminal import console
+from steelyard.cli.terminal import console, listing
 from steelyard.demo.fleet import POLICIES, PolicyRun, run_policy
 from steelyard.reports.objectives import Objective
 from steelyard.reports.page import write_page
@@ -99,10 +99,10 @@ def table_of(runs: list[PolicyRun]) -> Table:
         "lost",
         "cut",
     )
-    table = Table(*columns, title=f"emulated seconds ({TIME_SCALE:g} to one on the clock)")
+    made = listing(*columns, title=f"emulated seconds ({TIME_SCALE:g} to one on the clock)")
     for run in runs:
         report = run.report
-        table.add_row(
+        made.add_row(
             run.policy,
             f"{report.ttft_s.p50 * TIME_SCALE:.3f} s",
             f"{report.ttft_s.p99 * TIME_SCALE:.3f} s",
@@ -113,12 +113,12 @@ def table_of(runs: list[PolicyRun]) -> Table:
             str(report.lost),
             str(report.kinds.get("cut", 0)),
         )
-    table.caption = (
+    made.caption = (
         f"SLO: first token in {OBJECTIVE.ttft_s * TIME_SCALE:g} s, "
         f"then {OBJECTIVE.tpot_s * TIME_SCALE:g} s a token; "
         "lost: failed before any of the answer; cut: the killed engine's streams that had begun"
     )
-    return table
+    return made
 
 
 def _series(run: PolicyRun) -> tuple[str, list[float], list[dict[str, float]]]:

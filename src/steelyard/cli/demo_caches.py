@@ -8,7 +8,7 @@ import click
 from rich.table import Table
 
 from steelyard.cli import exit_codes
-from steelyard.cli.terminal import console
+from steelyard.cli.terminal import console, listing
 from steelyard.demo.cache_story import KEYS, POLICIES, CacheStory, play
 from steelyard.demo.caches import nginx_command
 
@@ -47,9 +47,9 @@ def caches(requests: int) -> None:
 
 
 def _table(stories: dict[str, CacheStory]) -> Table:
-    table = Table("policy", "chapter", "requests", "hit share", "busiest cache", "lost")
+    made = listing("policy", "chapter", "requests", "hit share", "busiest cache", "lost")
     for story in stories.values():
         for each in story.chapters:
             cells = (f"{each.requests:,}", f"{each.hits:.1%}", f"{each.busiest:.2f} × mean", str(each.lost))
-            table.add_row(each.policy, each.title, *cells)
-    return table
+            made.add_row(each.policy, each.title, *cells)
+    return made

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from steelyard.cli import exit_codes
 from steelyard.cli.finite import FiniteRange
-from steelyard.cli.terminal import console
+from steelyard.cli.terminal import console, listing
 from steelyard.demo.seed_case import NODE_LOADS, TASKS
 from steelyard.demo.seed_jobs import Scene, SeedDemo
 from steelyard.reports.timeline import Bar, Mark, curves, gantt, table, write_report
@@ -69,7 +69,7 @@ def _print(terminal: Console, demo: SeedDemo) -> None:
 
 
 def _as_table(title: str, columns: list[str], rows: list[list[str]]) -> Table:
-    made = Table(*columns, title=title)
+    made = listing(*columns, title=title)
     for row in rows:
         made.add_row(*row)
     return made

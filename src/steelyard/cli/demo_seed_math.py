@@ -1,9 +1,8 @@
 """`steelyard demo seed-math`: the seed's numbers, computed by its own formulas."""
 
 import click
-from rich.table import Table
 
-from steelyard.cli.terminal import console
+from steelyard.cli.terminal import console, listing
 from steelyard.demo.seed_math import MinLoadRun, differences, section_4_4, section_5
 
 
@@ -11,11 +10,11 @@ from steelyard.demo.seed_math import MinLoadRun, differences, section_4_4, secti
 def seed_math() -> None:
     """Print sections 4.4 and 5 of the seed, computed rightly, beside what the article prints."""
     terminal = console()
-    first = Table("what", "by its formula", "the article", "remark", title="section 4.4")
+    first = listing("what", "by its formula", "the article", "remark", title="section 4.4")
     for each in section_4_4():
         first.add_row(each.what, each.computed, each.article, each.remark)
     terminal.print(first)
-    second = Table("", "least load", "the article's program", "the article prints", title="section 5")
+    second = listing("", "least load", "the article's program", "the article prints", title="section 5")
     right, wrong = section_5(), section_5(least_remaining=True)
     second.add_row("order of placing", _order(right), _order(wrong), "")
     for index, row in enumerate(right.rows):

@@ -4,10 +4,9 @@ import time
 from pathlib import Path
 
 import click
-from rich.table import Table
 
 from steelyard.cli.jobs_argument import client_of, print_json, shown, span, with_json, with_state
-from steelyard.cli.terminal import console
+from steelyard.cli.terminal import console, listing
 
 
 @click.command()
@@ -41,7 +40,7 @@ def job(job_id: str, state: Path | None, as_json: bool) -> None:
             terminal.print(f"    waits: {each['waits']['why']}")
             if each["waits"].get("feasible_in_s") is not None:
                 terminal.print(f"    nearest feasible time: in {span(each['waits']['feasible_in_s'])}")
-    timeline = Table("time", "task", "attempt", "node", "became", "because")
+    timeline = listing("time", "task", "attempt", "node", "became", "because")
     for each in view["timeline"][-200:]:
         at = time.strftime("%H:%M:%S", time.localtime(each["wall_s"]))
         timeline.add_row(at, each["task"], str(each["epoch"]), each["node"], each["after"], each["reason"])

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import click
-from rich.table import Table
 
 from steelyard.cli.jobs_argument import (
     ago,
@@ -15,7 +14,7 @@ from steelyard.cli.jobs_argument import (
     with_state,
 )
 from steelyard.cli.nodes import tenant_table
-from steelyard.cli.terminal import console
+from steelyard.cli.terminal import console, listing
 from steelyard.model.job_record import TaskState
 
 
@@ -31,9 +30,9 @@ def jobs(state: Path | None, as_json: bool, limit: int, only: str | None) -> Non
         print_json(answer)
         return
     answer = shown(answer)
-    table = Table("job", "name", "tenant", "state", "tasks", "nodes", "ran", "submitted", "because")
+    made = listing("job", "name", "tenant", "state", "tasks", "nodes", "ran", "submitted", "because")
     for row in answer["jobs"]:
-        table.add_row(
+        made.add_row(
             row["job"],
             row["name"],
             row["tenant"],
@@ -42,11 +41,15 @@ def jobs(state: Path | None, as_json: bool, limit: int, only: str | None) -> Non
             " ".join(row["nodes"][:4]) + (" …" if len(row["nodes"]) > 4 else ""),
             span(row["ran_s"]),
             f"{ago(row['submitted_wall_s'])} ago",
-            row["reason"][:80],
+            _shortened(row["reason"], 80),
         )
     terminal = console()
-    terminal.print(table)
+    terminal.print(made)
     if any(row["quota"] for row in answer["tenants"]):
         terminal.print(tenant_table(answer["tenants"]))
     states = ", ".join(f"{count} {name}" for name, count in answer["task_states"].items())
     terminal.print(f"{len(answer['jobs'])} of {answer['total']} jobs; tasks: {states or 'none'}")
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -7,7 +7,7 @@ import click
 from rich.progress import Progress
 from rich.table import Table
 
-from steelyard.cli.terminal import console
+from steelyard.cli.terminal import console, listing
 from steelyard.cli.trace_argument import at_speed, load_requests
 from steelyard.config.plugins import check_policy_name, make_policy
 from steelyard.engines.profiles import PROFILES
@@ -98,9 +98,9 @@ def plan(
 
 
 def _curve(found: Plan) -> Table:
-    table = Table("replicas", "in SLO", "TTFT p50, s", "p99, s", "TPOT p50, ms", "p99, ms", "", box=None)
+    made = listing("replicas", "in SLO", "TTFT p50, s", "p99, s", "TPOT p50, ms", "p99, ms", "")
     for replicas, report in found.curve.items():
-        table.add_row(
+        made.add_row(
             str(replicas),
             f"{report.goodput_share:.1%}",
             f"{report.ttft_s.p50:.3f}",
@@ -109,4 +109,4 @@ def _curve(found: Plan) -> Table:
             f"{report.tpot_s.p99 * 1e3:.1f}",
             "◀" if replicas == found.fewest else "",
         )
-    return table
+    return made

@@ -3,9 +3,8 @@
 import json
 
 import click
-from rich.table import Table
 
-from steelyard.cli.terminal import console
+from steelyard.cli.terminal import console, listing
 from steelyard.config.job_plugins import policy_summaries
 from steelyard.config.plugins import summaries
 from steelyard.policies.ordering.registry import DEFAULT_ORDERING
@@ -33,7 +32,7 @@ def policies(as_json: bool) -> None:
         click.echo(json.dumps(rows, indent=2))
         return
     for kind, listed, _ in kinds:
-        table = Table("Policy", "Picks", box=None, title=kind.capitalize(), title_justify="left")
+        made = listing("Policy", "Picks", title=kind.capitalize())
         for name, text in listed.items():
-            table.add_row(name, text)
-        console().print(table)
+            made.add_row(name, text)
+        console().print(made)

@@ -10,7 +10,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from steelyard.cli import exit_codes
-from steelyard.cli.terminal import console
+from steelyard.cli.terminal import console, listing
 from steelyard.cli.trace_argument import load_requests
 from steelyard.replay.report import ReplayReport, summarise
 from steelyard.replay.run import replay as run_replay
@@ -69,12 +69,10 @@ def replay(
 
 def table_of(report: ReplayReport) -> Table:
     """The report for a terminal."""
-    table = Table("", "p50", "p90", "p99", box=None)
+    made = listing("", "p50", "p90", "p99")
     for name, quantiles in (("TTFT", report.ttft_s), ("TPOT", report.tpot_s), ("total", report.total_s)):
-        table.add_row(
-            name, *(_milliseconds(value) for value in (quantiles.p50, quantiles.p90, quantiles.p99))
-        )
-    return table
+        made.add_row(name, *(_milliseconds(value) for value in (quantiles.p50, quantiles.p90, quantiles.p99)))
+    return made
 
 
 def _milliseconds(value_s: float) -> str:

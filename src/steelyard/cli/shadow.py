@@ -6,11 +6,10 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from steelyard.cli.admin_client import DEFAULT_ADMIN, read_admin
 from steelyard.cli.replay_log import DEFAULT_PROFILE, compare, table_of
-from steelyard.cli.terminal import console
+from steelyard.cli.terminal import console, listing
 from steelyard.engines.profiles import PROFILES
 from steelyard.simulation.report import SimulationReport
 from steelyard.traces.access_log import read_access_log
@@ -66,10 +65,10 @@ def _show(terminal: Console, pool: dict[str, Any], simulated: list[SimulationRep
             f"worse by {mean:.4g} on average",
         )
     if pool["pairs"]:
-        table = Table(pool["live"], pool["shadow"], "differed", box=None)
+        made = listing(pool["live"], pool["shadow"], "differed")
         for pair in pool["pairs"][:10]:
-            table.add_row(pair["live"], pair["shadow"], f"{pair['count']:,}")
-        terminal.print(table)
+            made.add_row(pair["live"], pair["shadow"], f"{pair['count']:,}")
+        terminal.print(made)
     if simulated:
         terminal.print(table_of(simulated, "what the simulator expects of each, on the logged traffic"))
     else:

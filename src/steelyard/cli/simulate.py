@@ -9,7 +9,7 @@ import click
 from rich.progress import Progress
 from rich.table import Table
 
-from steelyard.cli.terminal import console
+from steelyard.cli.terminal import console, listing
 from steelyard.cli.trace_argument import at_speed, load_requests
 from steelyard.config.plugins import check_policy_name, make_policy
 from steelyard.engines.profiles import PROFILES
@@ -132,7 +132,7 @@ def _make(name: str, rng: Rng) -> RoutingPolicy:
 
 def table_of(reports: list[SimulationReport]) -> Table:
     """The reports for a terminal, one column a policy: figures do not outgrow 80 columns, names may wrap."""
-    table = Table("", *(report.policy for report in reports), box=None)
+    made = listing("", *(report.policy for report in reports))
     rows: list[tuple[str, Callable[[SimulationReport], str]]] = [
         ("TTFT p50, s", lambda report: f"{report.ttft_s.p50:.3f}"),
         ("TTFT p90, s", lambda report: f"{report.ttft_s.p90:.3f}"),
@@ -149,5 +149,5 @@ def table_of(reports: list[SimulationReport]) -> Table:
         ("lost", lambda report: str(report.lost)),
     ]
     for title, figure in rows:
-        table.add_row(title, *map(figure, reports))
-    return table
+        made.add_row(title, *map(figure, reports))
+    return made

@@ -11,7 +11,7 @@ from rich.table import Table
 from steelyard.cli.cluster_argument import GENERATED, cluster_of, holds_jobs, jobs_of, nodes_of
 from steelyard.cli.cluster_queue import DURATIONS, QueueSettings, simulate_queue
 from steelyard.cli.finite import FiniteRange
-from steelyard.cli.terminal import console
+from steelyard.cli.terminal import console, listing
 from steelyard.model.errors import ConfigError
 from steelyard.policies.placement.registry import DEFAULT_PLACEMENT, PLACEMENTS
 from steelyard.reports.cluster_page import Curve, bars, curves, table, write_cluster_page
@@ -163,7 +163,7 @@ ROWS: list[tuple[str, Callable[[PlacementReport], str]]] = [
 
 def table_of(results: Results) -> Table:
     """One column a policy."""
-    shown = Table("", *(each.policy for each, _ in results), box=None)
+    shown = listing("", *(each.policy for each, _ in results))
     for title, figure in ROWS:
         shown.add_row(title, *(figure(each) for each, _ in results))
     return shown

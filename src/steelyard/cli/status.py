@@ -15,7 +15,7 @@ from rich.table import Table
 from steelyard.cli import exit_codes
 from steelyard.cli.admin_client import DEFAULT_ADMIN, read_admin, read_metrics
 from steelyard.cli.jobs_argument import print_json, span, with_json
-from steelyard.cli.terminal import console
+from steelyard.cli.terminal import console, listing
 from steelyard.cluster.membership import ReplicaState
 
 _UP = (ReplicaState.HEALTHY.value, ReplicaState.STARTING.value)
@@ -85,16 +85,31 @@ def _show(page: dict[str, Any]) -> None:
         f"process {page['pid']}, up {span(page['up_s'])}, generation {page['generation']}, "
         f"{workers} workers, {retiring} older generations finishing"
     )
-    table = Table("replica", "pool", "state", "in flight", "waiting", "running", "KV used", "last error")
-    for each in page["replicas"]:
-        load = each["load"] or {}
-        told = [load.get(name) for name in ("waiting_requests", "running_requests", "kv_used_fraction")]
-        shown = ["" if value is None else f"{value:g}" for value in told]
-        flying = str(each["requests_in_flight"])
-        table.add_row(each["id"], each["pool"], each["state"], flying, *shown, each["last_error"])
-    terminal.print(table)
+    terminal.print(replica_table(page["replicas"]))
     if page["tenants"]:
-        table = Table("tenant", "running", "refused")
+        made = listing("tenant", "running", "refused")
         for each in page["tenants"]:
-            table.add_row(each["tenant"], str(each["requests_running"]), str(each["refused"]))
-        terminal.print(table)
+            made.add_row(each["tenant"], str(each["requests_running"]), str(each["refused"]))
+        terminal.print(made)
+
+
+def replica_table(replicas: list[dict[str, Any]]) -> Table:
+    """Without the columns that say nothing: one pool's name, errors that nobody had."""
+    pools = len({each["pool"] for each in replicas}) > 1
+    errors = any(each["last_error"] for each in replicas)
+    columns = ("state", "in flight", "waiting", "running", "KV used", *(["last error"] if errors else []))
+    made = listing("replica", *(["pool"] if pools else []), *columns)
+    for each in replicas:
+        load = each["load"] or {}
+        told = [load.get(name) for name in ("waiting_requests", "running_requests")]
+        used = load.get("kv_used_fraction")
+        made.add_row(
+            each["id"],
+            *([each["pool"]] if pools else []),
+            each["state"],
+            str(each["requests_in_flight"]),
+            *("" if value is None else f"{value:g}" for value in told),
+            "" if used is None else f"{used:.0%}",
+            *([each["last_error"]] if errors else []),
+        )
+    return made

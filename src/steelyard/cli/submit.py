@@ -51,7 +51,11 @@ def submit(
         table = {"command": list(what), "resources": resources}
         if name:
             table["name"] = name
-        jobs = {name or Path(what[0]).name: client.submit(from_table(table, Path.cwd()), key)}
+        job_id, is_new = client.submit_once(from_table(table, Path.cwd()), key)
+        jobs = {name or Path(what[0]).name: job_id}
+        if not is_new:
+            note = f"steelyard: nothing new was submitted: job {job_id} was given this key before"
+            print(note, file=sys.stderr)
     if as_json:
         print_json({"jobs": [{"name": each, "job": job_id} for each, job_id in jobs.items()]})
     else:

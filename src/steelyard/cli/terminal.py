@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TextIO, cast
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
     from rich.console import Console
+    from rich.table import Table
 
 PIPED_WIDTH = 140  # columns of a table that no terminal shows: wide enough to cut nothing
 
@@ -56,6 +57,19 @@ def console(*, stderr: bool = False) -> "Console":
     # What stands in a name is no mark-up.
     return Console(
         stderr=stderr, width=PIPED_WIDTH if piped else None, highlight=False, markup=False, emoji=False
+    )
+
+
+def listing(*columns: str, title: str = "") -> "Table":
+    """Without rules, which would cost a terminal of 80 columns a quarter of its width.
+
+    The first column names its row and is cut last; what does not fit goes on in the next line.
+    """
+    from rich.table import Column, Table
+
+    made = (Column(name, overflow="fold", no_wrap=at == 0) for at, name in enumerate(columns))
+    return Table(
+        *made, title=title or None, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0)
     )
 
 

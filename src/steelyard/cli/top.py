@@ -9,7 +9,6 @@ from typing import Any, NoReturn
 import click
 from rich.console import Group, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from steelyard.cli import top_gateway
@@ -17,11 +16,11 @@ from steelyard.cli.admin_client import DEFAULT_ADMIN
 from steelyard.cli.finite import FiniteRange
 from steelyard.cli.jobs_argument import client_of, print_json, shown, span, with_json, with_state
 from steelyard.cli.nodes import node_table
-from steelyard.cli.terminal import console
+from steelyard.cli.terminal import console, listing
 from steelyard.jobs.client import JobsClient, NoService
 from steelyard.model.errors import ConfigError
 
-ROWS_BESIDE_REPLICAS = 22  # lines of the page that are not replicas
+ROWS_BESIDE_REPLICAS = 20  # lines of the page that are not replicas
 FIRST_INTERVAL_S = 0.2  # between the two readings that the first page needs
 
 
@@ -102,14 +101,14 @@ def page(answer: dict[str, Any], trouble: dict[str, str], rows: int) -> Group:
     if answer["gateway"] is not None:
         parts.append(top_gateway.render(answer["gateway"], rows))
     if answer["jobs"] is not None:
-        parts.append(jobs_page(shown(answer["jobs"])))
+        parts += [*([""] if parts else []), jobs_page(shown(answer["jobs"]))]
     parts += [Text(f"{name}: {why}", "dim") for name, why in trouble.items()]
     return Group(*parts)
 
 
 def jobs_page(answer: dict[str, Any]) -> Group:
     """Nodes, and what runs there."""
-    running = Table("task", "node", "attempt", "ran", "because")
+    running = listing("task", "node", "attempt", "ran", "because")
     for each in answer["running"]:
         running.add_row(
             each["task"], each["node"], str(each["epoch"]), span(each["ran_s"]), each["reason"][:70]
@@ -119,4 +118,4 @@ def jobs_page(answer: dict[str, Any]) -> Group:
         f"utilisation {answer['utilisation']:.3f}, balance degree {answer['balance_degree']:.4f} "
         f"(CPU); tasks: {states or 'none'}"
     )
-    return Group(node_table(answer["nodes"]), summary, running)
+    return Group(node_table(answer["nodes"]), "", summary, "", running)

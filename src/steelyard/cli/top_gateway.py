@@ -12,8 +12,9 @@ from rich.text import Text
 from steelyard.cli.admin_client import read_admin, read_metrics
 from steelyard.cli.jobs_argument import span
 from steelyard.cli.status import status_of
+from steelyard.cli.terminal import listing
 
-BAR_CELLS = 16
+BAR_CELLS = 8
 _TIMES = {"TTFT": "ttft", "TPOT": "tpot", "total": "duration"}
 _SHARES = ("p50", "p99")
 
@@ -105,36 +106,40 @@ def render(page: dict[str, Any], rows: int) -> Group:
         f"{len(page['workers'])} workers",
     )
     replicas = sorted(page["replicas"], key=lambda each: -each["requests_in_flight"])
-    parts: list[RenderableType] = [head, _pool_table(page["pools"]), _replica_table(replicas, rows)]
+    parts: list[RenderableType] = [head, "", _pool_table(page["pools"]), "", replica_table(replicas, rows)]
     if (left := len(page["replicas"]) - rows) > 0:
         parts.append(Text(f"and {left} replicas less busy"))
     return Group(*parts)
 
 
 def _pool_table(pools: list[dict[str, Any]]) -> Table:
-    table = Table("pool", "requests/s", "5xx/s", *(f"{name} {share}" for name in _TIMES for share in _SHARES))
+    times = [f"{name} {share}" for name in _TIMES for share in _SHARES]
+    made = listing("pool", "req/s", "5xx/s", *times)
     for each in pools:
         rates = (f"{each['requests_per_s']:.1f}", f"{each['server_errors_per_s']:.1f}")
-        times = (each[f"{key}_{share}_s"] for key in _TIMES.values() for share in _SHARES)
-        table.add_row(each["pool"], *rates, *map(_milliseconds, times))
-    return table
+        values = (each[f"{key}_{share}_s"] for key in _TIMES.values() for share in _SHARES)
+        made.add_row(each["pool"], *rates, *map(_milliseconds, values))
+    return made
 
 
 def _milliseconds(seconds: float | None) -> str:
     return "–" if seconds is None else f"{seconds * 1e3:,.0f} ms"
 
 
-def _replica_table(replicas: list[dict[str, Any]], rows: int) -> Table:
-    table = Table("replica", "pool", "state", "in flight", "", "requests/s", "waiting", "running", "KV used")
+def replica_table(replicas: list[dict[str, Any]], rows: int) -> Table:
+    """The first `rows` of them."""
+    pools = len({each["pool"] for each in replicas}) > 1
+    columns = ("state", "in flight", "", "req/s", "waiting", "running", "KV used")
+    made = listing("replica", *(["pool"] if pools else []), *columns)
     most = max([1, *(each["requests_in_flight"] for each in replicas)])
     for each in replicas[:rows]:
         load = each["load"] or {}
         told = [load.get(name) for name in ("waiting_requests", "running_requests")]
         used = load.get("kv_used_fraction")
         flying = each["requests_in_flight"]
-        table.add_row(
+        made.add_row(
             each["id"],
-            each["pool"],
+            *([each["pool"]] if pools else []),
             Text(each["state"], "" if each["state"] in ("healthy", "starting") else "red"),
             str(flying),
             "█" * round(BAR_CELLS * flying / most),
@@ -142,4 +147,4 @@ def _replica_table(replicas: list[dict[str, Any]], rows: int) -> Table:
             *("" if value is None else f"{value:g}" for value in told),
             "" if used is None else f"{used:.0%}",
         )
-    return table
+    return made

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from steelyard.cli.admin_client import DEFAULT_ADMIN, read_admin
-from steelyard.cli.terminal import console
+from steelyard.cli.terminal import console, listing
 
 
 @click.command()
@@ -38,12 +38,12 @@ def _clock(at_s: float) -> str:
 
 
 def _list(picks: list[dict[str, Any]]) -> Table:
-    table = Table("at", "request", "pool", "replica", "reason", "tokens", "cached", box=None)
+    made = listing("at", "request", "pool", "replica", "reason", "tokens", "cached")
     for pick in picks:
         numbers = (f"{pick['prompt_tokens']:,}", f"{pick['matched_tokens']:,}")
         names = (pick["request_id"], pick["pool"], pick["replica"], pick["reason"])
-        table.add_row(_clock(pick["at"]), *names, *numbers)
-    return table
+        made.add_row(_clock(pick["at"]), *names, *numbers)
+    return made
 
 
 def _explain(terminal: Console, pick: dict[str, Any]) -> None:
@@ -58,12 +58,12 @@ def _explain(terminal: Console, pick: dict[str, Any]) -> None:
     if not pick["candidates"]:
         terminal.print("  nothing was compared: this policy does not look at loads")
         return
-    table = Table("", "candidate", "score (less is better)", box=None)
+    made = listing("", "candidate", "score (less is better)")
     for candidate in pick["candidates"]:
         mark = "→" if candidate["replica"] == pick["replica"] else ""
         score = "" if candidate["score"] is None else f"{candidate['score']:.6g}"
-        table.add_row(mark, candidate["replica"], score)
-    terminal.print(table)
+        made.add_row(mark, candidate["replica"], score)
+    terminal.print(made)
     left = pick["compared"] - len(pick["candidates"])
     if left:
         terminal.print(f"  and {left} more")

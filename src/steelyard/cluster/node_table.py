@@ -61,6 +61,7 @@ class NodeTable:
         self.device_memory: list[int] = []
         self.task_counts: list[int] = []
         self.key_counts: list[dict[str, int]] = []
+        self.key_rows: dict[str, dict[int, int]] = {}
         self.gpu_classes: list[dict[int, int]] = []
         self.hot: list[str] = []
         self.measured: list[dict[str, float]] = []
@@ -187,6 +188,7 @@ class NodeTable:
             setattr(twin, name, value.copy() if isinstance(value, list | dict) else value)
         twin.devices = [list(each) for each in self.devices]
         twin.key_counts = [dict(each) for each in self.key_counts]
+        twin.key_rows = {key: dict(rows) for key, rows in self.key_rows.items()}
         twin.gpu_classes = [dict(each) for each in self.gpu_classes]
         twin.measured = [dict(each) for each in self.measured]
         twin._lost = [dict(each) for each in self._lost]
@@ -329,6 +331,10 @@ class NodeTable:
         self.task_counts[row] += sign
         for key in keys_of(reservation.claim):
             _count(self.key_counts[row], key, sign)
+            rows = self.key_rows.setdefault(key, {})
+            _count(rows, row, sign)
+            if not rows:
+                del self.key_rows[key]
         if sign > 0:
             self.reservations[reservation.claim.task_id] = reservation
         else:

@@ -97,8 +97,12 @@ class JobsClient:
 
     def submit(self, specification: JobSpecification, key: str = "") -> str:
         """Submit; the job's name. The same key again gives the same job."""
+        return self.submit_once(specification, key)[0]
+
+    def submit_once(self, specification: JobSpecification, key: str) -> tuple[str, bool]:
+        """The same, and whether it is a new job: else the key was given to it before."""
         answer = self.ask("submit", specification=specification, key=key, wall_s=time.time())
-        return str(answer["job"])
+        return str(answer["job"]), bool(answer["new"])
 
     def wait(self, job_id: str, timeout_s: float | None = None, interval_s: float = 0.1) -> str:
         """Wait until a job is over; its state. Raises TimeoutError."""

@@ -9,7 +9,7 @@ import msgspec
 from steelyard.jobs.amounts import bytes_of, number_of
 from steelyard.jobs.executors.local_node import LocalNode
 from steelyard.jobs.toml_file import read_toml
-from steelyard.model.errors import ConfigError
+from steelyard.model.errors import ConfigError, nearest_or_known
 from steelyard.model.resources import Resources
 
 Amount = float | str
@@ -53,6 +53,10 @@ def parse_node(text: str) -> LocalNode:
         key, equals, value = part.partition("=")
         if not equals:
             raise ConfigError(f"node {text!r}: {part!r} is not KEY=VALUE")
+        if key not in NodeTable.__struct_fields__:
+            said = [each for each in NodeTable.__struct_fields__ if each not in ("name", "labels", "cpus")]
+            remedy = nearest_or_known(key, said)
+            raise ConfigError(f"node {text!r}: unknown key {key!r}: {remedy}")
         table[key] = value
     try:
         return declared(msgspec.convert(table, NodeTable, strict=False))

@@ -21,6 +21,7 @@ from steelyard.scheduling.controller_state import Changes
 
 LINE_LIMIT_BYTES = 64 << 20  # a job of 100,000 tasks, each with an environment, has some 20 MB
 ANSWER_TIMEOUT_S = 60.0
+LOOK_S = 2.0  # between looks whether the socket is still there
 REMOTE_LOG_TIMEOUT_S = 3.0
 
 
@@ -30,7 +31,7 @@ class JobsServer:
     def __init__(self, service: JobsService, path: Path) -> None:
         self._service = service
         self._path = path
-        self._listener = listen_at(path)
+        self._listener = self._listen()
         self.leave_after_s: float | None = None
         self._thread = threading.Thread(target=self._accept, name="door", daemon=True)
         self._thread.start()
@@ -41,11 +42,28 @@ class JobsServer:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
+    def _listen(self) -> socket.socket:
+        listener = listen_at(self._path)
+        listener.settimeout(LOOK_S)
+        return listener
+
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
-                connection, _ = self._listener.accept()
+                try:
+                    connection, _ = self._listener.accept()
+                except TimeoutError:
+                    self._mend()
+                    continue
                 threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _mend(self) -> None:
+        """Whoever tidies up a folder may take our socket away, and nobody could reach us to say so."""
+        if self._path.exists():
+            return
+        with contextlib.suppress(OSError):  # no folder any more: perhaps there is one again next time
+            before, self._listener = self._listener, self._listen()
+            before.close()
 
     def _serve(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError), connection, connection.makefile("rwb") as stream:

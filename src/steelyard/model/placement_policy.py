@@ -140,7 +140,8 @@ class NodeColumns(Protocol):
     *_free: what no task has reserved. devices: thousandths free on each GPU. gpu_free: their sum.
     io_free: disk reads, disk writes, network.
     device_memory: bytes of one GPU. task_counts: tasks on the node.
-    key_counts: how many tasks there carry a key. gpu_classes: how many hold a share of a GPU (0), one, two...
+    key_counts: how many tasks there carry a key. key_rows: the same by key: row → tasks.
+    gpu_classes: how many tasks hold a share of a GPU (0), one, two...
     hot: the resource whose measured use is over its threshold, "" for none. measured: used fraction by
         resource, from telemetry.
     """
@@ -164,6 +165,7 @@ class NodeColumns(Protocol):
     device_memory: list[int]
     task_counts: list[int]
     key_counts: list[dict[str, int]]
+    key_rows: dict[str, dict[int, int]]
     gpu_classes: list[dict[int, int]]
     hot: list[str]
     measured: list[dict[str, float]]

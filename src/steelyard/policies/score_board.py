@@ -184,6 +184,16 @@ class ScoreBoard:
             if not reasons[old]:
                 del reasons[old]
 
+    def fitting(self, rows: Iterable[int], extra: Blocker | None) -> list[Scored]:
+        """Those of some rows on which the shape fits, each with its score."""
+        why, score = self._why, self._score
+        return [(score(row), row) for row in rows if not why[row] and not (extra and extra(row))]
+
+    def any_fits(self, rows: Iterable[int]) -> bool:
+        """Whether the shape fits on one of some rows."""
+        why = self._why
+        return any(not why[row] for row in rows)
+
     def blocked(self) -> dict[str, int]:
         """How many nodes each reason rules out."""
         return dict(self._reasons)

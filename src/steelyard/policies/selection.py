@@ -52,16 +52,17 @@ class Selection:
         demand = demand_of(claim.demand)
         extra = extra_blocker(claim, table)
         if claim.preferred_nodes:
-            row = _first_preferred(claim, blocker(demand, claim.gpu_models, table), extra, table)
+            row = first_preferred(claim, blocker(demand, claim.gpu_models, table), extra, table)
             if row is not None:
                 return Placement(table.node_ids[row], self.devices(demand, table, row), 0.0, "preferred")
-        board = self._board(claim, demand, table)
+        board = self.board(claim, demand, table)
         found = board.ranking.best(extra, 1 + ALTERNATIVES)
         if not found:
             return self._from_spares(claim, demand, extra, table, board)
-        return self._placement(demand, table, found)
+        return self.placement(demand, table, found)
 
-    def _board(self, claim: Claim, demand: Demand, table: NodeColumns) -> ScoreBoard:
+    def board(self, claim: Claim, demand: Demand, table: NodeColumns) -> ScoreBoard:
+        """The scores of claims of this shape, as of now."""
         if table is not self._table or table.layout != self._layout:
             self._boards.clear()
             self._table, self._layout = table, table.layout
@@ -88,16 +89,18 @@ class Selection:
             best = sorted(
                 ((score(row), row) for row in fitting), key=lambda each: (-each[0], table.rank[each[1]])
             )
-            return self._placement(demand, table, best[: 1 + ALTERNATIVES])
+            return self.placement(demand, table, best[: 1 + ALTERNATIVES])
         return refusal(claim, demand, _all_counts(counts, blocks, extra, table))
 
-    def _placement(self, demand: Demand, table: NodeColumns, found: list[tuple[float, int]]) -> Placement:
+    def placement(self, demand: Demand, table: NodeColumns, found: list[tuple[float, int]]) -> Placement:
+        """The first of those found, with the others beside it."""
         score, row = found[0]
         others = tuple((table.node_ids[other], value) for value, other in found[1:])
         return Placement(table.node_ids[row], self.devices(demand, table, row), score, self.reason, others)
 
 
-def _first_preferred(claim: Claim, blocks: Blocker, extra: Blocker | None, table: NodeColumns) -> int | None:
+def first_preferred(claim: Claim, blocks: Blocker, extra: Blocker | None, table: NodeColumns) -> int | None:
+    """The first of the claim's preferred nodes on which it fits."""
     for node_id in claim.preferred_nodes:
         row = table.row_of.get(node_id)
         if row is not None and not blocks(row) and not (extra and extra(row)):

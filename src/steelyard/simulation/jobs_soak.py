@@ -7,6 +7,7 @@ seeds, compiled.
 
 import argparse
 import gc
+import hashlib
 import json
 import sys
 import time
@@ -19,6 +20,7 @@ from steelyard.simulation.jobs_faults import Run
 REPORT_EVERY = 10_000
 SAVE_EVERY = 200  # seeds: what an interruption repeats
 MAX_FAILURES = 100
+PLAYED = ("model", "policies", "cluster", "scheduling", "simulation")
 
 
 class NoProgress(Exception):
@@ -32,12 +34,14 @@ class Progress:
     next: the seed to be played next; all from `first` to before it were.
     failures: seed → the promise that it broke.
     cpu_s: processor time of them all.
+    sources: of what was played, a digest.
     """
 
     first: int
     next: int
     failures: dict[str, str] = field(default_factory=dict)
     cpu_s: float = 0.0
+    sources: str = ""
 
     @classmethod
     def load(cls, path: Path, first: int | None) -> "Progress":
@@ -46,11 +50,13 @@ class Progress:
             known = cls(**json.loads(path.read_bytes()))
             fits = 0 <= known.first <= known.next and first in (None, known.first)
         except FileNotFoundError:
-            return cls(first or 0, first or 0)
+            return cls(first or 0, first or 0, sources=digest())
         except (OSError, ValueError, TypeError) as error:
             raise NoProgress(f"{path} holds no progress ({error}): name another file") from error
         if not fits:
             raise NoProgress(f"{path} began with seed {known.first}, not with {first}: name another file")
+        if known.sources != digest():
+            raise NoProgress(f"{path} is of seeds that other sources played: name another file")
         return known
 
     def save(self, path: Path | None) -> None:
@@ -60,6 +66,16 @@ class Progress:
             beside = path.with_name(f"{path.name}.new")
             beside.write_text(json.dumps(asdict(self)) + "\n")
             beside.replace(path)
+
+
+def digest() -> str:
+    """Of all sources that a seed may run through."""
+    package = Path(__file__).parent.parent
+    paths = [path for name in PLAYED for path in sorted((package / name).rglob("*.py"))]
+    found = hashlib.sha256()
+    for path in paths:
+        found.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
+    return found.hexdigest()[:16]
 
 
 def soak(progress: Progress, last: int, path: Path | None = None) -> None:

@@ -17,7 +17,8 @@ from steelyard.model.request import Request
 from steelyard.policies.ties import least_slot
 
 ORACLE = "oracle"
-STALL_SHARE, BATCH_STEPS, MOST_BUSY, BUSY_KEPT = 0.03, 0.4, 0.85, 0.98  # as in `prefix_ttft`, or nearly
+# As in `prefix_ttft`, or nearly.
+STALL_SHARE, BATCH_STEPS, MOST_BUSY, BUSY_KEPT, WORK_KEPT, STAYING = 0.03, 0.4, 0.85, 0.98, 0.99, 0.5
 
 
 @runtime_checkable
@@ -34,25 +35,33 @@ class Oracle:
     rng: Rng
     engines: Sequence[SkippingEngine] = field(default_factory=list)
     _busy: float = 0.3
+    _work_s: float = 0.3
 
     def pick(self, request: Request, eligible: Eligible, fleet: Fleet, now_s: float) -> Pick:
         """Pick the least true cost."""
-        others = 1.0 / (1.0 - min(self._busy, MOST_BUSY))
+        others = min(self._busy, MOST_BUSY) / (1.0 - min(self._busy, MOST_BUSY))
+        anywhere, here = 1.0 + (1.0 - STAYING) * others, STAYING * others / self._work_s
         cached: dict[int, int] = {}
         costs: dict[int, float] = {}
+        works_s: dict[int, float] = {}
         busy = 0
         for slot in eligible.slots:
             batching = self.engines[slot].batching
             profile, running = batching.profile, batching.running
             cached[slot] = batching.cache.present(request.prefix_hashes) * batching.cache.block_tokens
-            own_s = profile.step_s + profile.prefill_token_s * max(1, request.prompt_tokens - cached[slot])
+            own_s = works_s[slot] = profile.step_s + profile.prefill_token_s * max(
+                1, request.prompt_tokens - cached[slot]
+            )
             left = sum(each.target_tokens - each.prefilled_tokens for each in running)
             left += sum(each.prompt_tokens for each in batching.waiting)
             busy += left > 0
             left_s = left / profile.prefill_tokens_per_s
             batch = len(running) + len(batching.waiting)
             stalls = STALL_SHARE * batch * min(1.0, own_s)
-            costs[slot] = left_s + own_s * others + stalls + BATCH_STEPS * profile.step_s * batch
+            delays = here * own_s
+            waiting_s = left_s * (1.0 + delays) + own_s * (anywhere + 0.5 * delays)
+            costs[slot] = waiting_s + stalls + BATCH_STEPS * profile.step_s * batch
         self._busy += (busy / len(eligible.slots) - self._busy) * (1 - BUSY_KEPT)
         slot = least_slot(eligible.slots, costs.__getitem__, self.rng)
+        self._work_s += (works_s[slot] - self._work_s) * (1 - WORK_KEPT)
         return Pick(slot, ORACLE, eligible.slots, tuple(costs.values()), cached[slot])

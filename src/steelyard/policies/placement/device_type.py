@@ -3,15 +3,18 @@
 Source: Kueue's resource flavours, tried in the order in which they are given. A claim that names GPU models
 gets the first named that has room; one that names none gets the GPUs with the least memory that suffices,
 so that the larger ones stay free for those that need them; one without GPUs gets a node without. Ties go to
-the fuller node, then to the first by name, or to one at random. Cost: linear in nodes for a task that
-names models; that of best fit for others.
+the fuller node, then to the first by name, or to one at random. Cost: that of best fit, for a task
+that names models also a look at whether any node with such GPUs fits.
 """
 
-from steelyard.model.placement_policy import Claim, Demand, NodeColumns, Placement, Refusal, demand_of
+from collections.abc import Iterator, Mapping
+
+from steelyard.model.placement_policy import Claim, Demand, NodeColumns, Placement, Refusal
 from steelyard.policies.fit import fullness
 from steelyard.policies.score_board import Score
-from steelyard.policies.selection import Selection, best_of
+from steelyard.policies.selection import Selection
 from steelyard.policies.settings import PlacementSettings
+from steelyard.policies.tiers import Places, Tier, TieredSelection
 
 STEP = 1000.0  # above any fullness, which is in percent
 
@@ -19,23 +22,30 @@ STEP = 1000.0  # above any fullness, which is in percent
 class DeviceType:
     """Give each the kind that it needs, and no better."""
 
-    __slots__ = ("_plain", "_rng")
+    __slots__ = ("_plain", "_tiers")
 
     def __init__(self, settings: PlacementSettings) -> None:
-        self._rng = settings.tie_rng
         self._plain = Selection("device-type", _modest, rng=settings.tie_rng)
+        self._tiers = TieredSelection(Selection("device-type", fullness, rng=settings.tie_rng))
 
     def place(self, claim: Claim, table: NodeColumns, now_s: float) -> Placement | Refusal:
         """Place on the first wanted, or the most modest, kind of device."""
-        if not claim.gpu_models:
+        if not claim.gpu_models or not claim.demand.gpus:
             return self._plain.place(claim, table)
-        full = fullness(demand_of(claim.demand), table)
         order = {model: -at for at, model in enumerate(claim.gpu_models)}
 
-        def score(row: int) -> tuple[float, ...]:
-            return (order.get(table.gpu_models[row], 0), -table.device_memory[row], full(row))
+        def wanted(row: int) -> tuple[float, ...]:
+            return (order.get(table.gpu_models[row], 0), -table.device_memory[row])
 
-        return best_of("device-type", claim, table, score, self._rng)
+        tiers = _as_wanted(order, self._tiers.places(table))
+        return self._tiers.place(claim, table, tiers, wanted)
+
+
+def _as_wanted(order: Mapping[str, int], places: Places) -> Iterator[Tier]:
+    """Model by model, of each the GPUs with the least memory first."""
+    kinds = [kind for kind in places.by_device if kind[0] in order]
+    for model, size_bytes in sorted(kinds, key=lambda kind: (-order[kind[0]], kind[1])):
+        yield Tier(float(order[model]), places.by_device[model, size_bytes])
 
 
 def _modest(demand: Demand, table: NodeColumns) -> Score:

@@ -8,9 +8,13 @@ work costs everyone + what its batch costs. In detail:
 - what is left: the queue's work, which ends with a step of its own, less the time that has passed since the
   prompt at its head was begun, but for the two steps before it was worked on; a quarter at least is always
   left, and an engine that is late is believed to stay so for as long again;
-- a second of work makes those wait who come before the queue is empty, 1 / (1 − ρ) in all, ρ being
-  the share of replicas seen with a queue; and it stalls the answers under way, each a little. So the busier
-  the fleet, the more a cached prefix is worth;
+- a second of work makes those wait who come before the queue is empty. Did nobody who comes later choose
+  another replica, that were (queue + half the work) · ρ / (1 − ρ) / mean work of them (what a customer costs
+  others in an M/G/1 queue: Haviv and Ritov, 1998); did all, ρ / (1 − ρ), however long the queue is. The mean
+  of both counts; ρ is the share of replicas seen with a queue. So the busier the fleet, the more a cached
+  prefix is worth, and the longer a prompt, the less it is queued behind others
+  (docs/decisions/0023-what-a-prompt-costs-others.md);
+- work stalls the answers under way, each a little;
 - a batch slows every token by about a hundredth of a step for each request in it, and half of that cost is
   that of the others.
 
@@ -18,9 +22,9 @@ Stalls and tokens are weighed against waiting as twentyfold, the ratio of common
 first token, 100 ms a token). Ties go to one at random. Candidates are all of a small fleet; of a large one
 the holders of the longest prefix and a few sampled others, so that the cost does not grow with the fleet.
 
-The constants follow from that ratio. They were compared on loads that are also judged: generated sessions and
-groups, the Mooncake conversation at once and twice its speed, Azure's at four to six times. Held out are
-Mooncake's at 1.25 and 1.75 times, Azure's at three, and sessions at ten a second.
+The constants follow from that ratio. They were compared on loads that are also judged (generated sessions and
+groups, the Mooncake conversation, Azure's); benchmarks/results/routing-held-out.md has loads on which none
+was chosen.
 """
 
 import math
@@ -47,6 +51,8 @@ MOST_STALL_S: Final = 1.0  # a longer stall has spoilt an answer already
 BATCH_STEPS: Final = 0.4  # steps that a request in the batch costs: 2 · 20 · a hundredth
 MOST_BUSY: Final = 0.85  # beyond this, 1 / (1 − ρ) says more of noise than of load
 BUSY_KEPT: Final = 0.98  # of the busy share, at each pick
+WORK_KEPT: Final = 0.99  # of the mean work
+STAYING: Final = 0.5  # of those who come later, who would come to the same replica whatever its queue
 
 
 @dataclass(slots=True)
@@ -57,6 +63,7 @@ class PrefixTtft:
     index: PrefixIndex = field(default_factory=PrefixIndex)
     _speed: PrefillSpeed = field(default_factory=PrefillSpeed)
     _busy: float = 0.3
+    _work_s: float = 0.3  # mean of a prompt's
 
     def pick(self, request: Request, eligible: Eligible, fleet: Fleet, now_s: float) -> Pick:
         """Pick the least cost."""
@@ -79,14 +86,16 @@ class PrefixTtft:
         queued = fleet.queued_prompt_tokens[slot]
         if not queued:
             index.set_head_us(slot, int(now_s * 1e6))
-        if held is None:
-            return Pick(slot, "estimate", slots, tuple(scores), 0, queued + prompt_tokens)
-        blocks, block_tokens = held[at], request.prefix_block_tokens
-        capacity = fleet.kv_capacity_tokens[slot] // block_tokens or DEFAULT_CAPACITY_BLOCKS
-        index.insert(slot, hashes, capacity, blocks, named=large)
+        blocks, block_tokens = held[at] if held is not None else 0, request.prefix_block_tokens
         cached = blocks * block_tokens
-        work = queued + max(1, prompt_tokens - cached)
-        return Pick(slot, "prefix" if blocks else "estimate", slots, tuple(scores), cached, work)
+        new_tokens = max(1, prompt_tokens - cached)
+        work_s = (speed.start_s + new_tokens * speed.token_s) * speed.slowness[slot]
+        self._work_s += (work_s - self._work_s) * (1 - WORK_KEPT)
+        if hashes:
+            capacity = fleet.kv_capacity_tokens[slot] // block_tokens or DEFAULT_CAPACITY_BLOCKS
+            index.insert(slot, hashes, capacity, blocks, named=large)
+        reason = "prefix" if blocks else "estimate"
+        return Pick(slot, reason, slots, tuple(scores), cached, queued + new_tokens)
 
     def _scores(
         self, request: Request, slots: tuple[int, ...], held: list[int] | None, fleet: Fleet, now_s: float
@@ -96,26 +105,26 @@ class PrefixTtft:
         queued_tokens, requests, slowness = fleet.queued_prompt_tokens, fleet.requests, speed.slowness
         token_s, start_s = speed.token_s, speed.start_s
         batch_s, idle_s = BATCH_STEPS * speed.step_s, IDLE_STARTS * start_s
-        others = 1.0 / (1.0 - (self._busy if self._busy < MOST_BUSY else MOST_BUSY))
+        busy_share = self._busy if self._busy < MOST_BUSY else MOST_BUSY
+        others = busy_share / (1.0 - busy_share)
+        anywhere, here = 1.0 + (1.0 - STAYING) * others, STAYING * others / self._work_s
         prompt_tokens, block_tokens = request.prompt_tokens, request.prefix_block_tokens
         own_s = start_s + prompt_tokens * token_s
         busy, at, least = 0, 0, math.inf
         scores: list[float] = []
         for slot in slots:
             if held is not None:
-                blocks = held[at]
+                new_tokens = prompt_tokens - held[at] * block_tokens
+                own_s = start_s + (new_tokens if new_tokens > 0 else 1) * token_s
                 at += 1
-                if blocks:
-                    new_tokens = prompt_tokens - blocks * block_tokens
-                    own_s = start_s + (new_tokens if new_tokens > 0 else 1) * token_s
-                else:
-                    own_s = start_s + prompt_tokens * token_s
             batch = requests[slot]
+            delays = here * own_s * slowness[slot]
+            seconds = own_s * (anywhere + 0.5 * delays)
             if batch:
                 if batch > MOST_BATCH:
                     batch = MOST_BATCH
                 stall_s = own_s if own_s < MOST_STALL_S else MOST_STALL_S
-                seconds = own_s * others + stall_s * STALL_SHARE * batch
+                seconds += stall_s * STALL_SHARE * batch
                 queued = queued_tokens[slot]
                 if queued:
                     busy += 1
@@ -124,10 +133,9 @@ class PrefixTtft:
                     left_s = wait_s - passed_s if passed_s < wait_s else min(MOST_LATE_S, passed_s - wait_s)
                     if left_s < LEAST_LEFT * wait_s:
                         left_s = LEAST_LEFT * wait_s
-                    seconds += left_s
-                seconds = (seconds + batch * batch_s) * slowness[slot]
-            else:
-                seconds = own_s * others * slowness[slot]
+                    seconds += left_s * (1.0 + delays)
+                seconds += batch * batch_s
+            seconds *= slowness[slot]
             if seconds < least:
                 least = seconds
             scores.append(seconds)

@@ -48,7 +48,7 @@ def _nearest_first(held: Mapping[str, float], table: NodeColumns, places: Places
     holders: dict[float, list[int]] = {}
     for name, amount in held.items():
         row = table.row_of.get(name)
-        # Where its rack or zone holds as much it stands in theirs, and twice there it would win twice the ties.
+        # Where its rack or zone holds as much it stands in theirs: twice there, it would win twice the ties.
         if row is not None and amount > _around(held, places.of_row[row]):
             holders.setdefault(amount, []).append(row)
     around: dict[float, list[Place]] = {}

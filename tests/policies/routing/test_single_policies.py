@@ -145,3 +145,18 @@ def test_the_default_puts_cold_prefixes_where_caches_were_filled_least() -> None
         for n in range(1, 41)
     )
     assert set(counts.values()) == {10}
+
+
+def test_a_longer_prompt_shuns_a_queue_more() -> None:
+    """It would make all those wait who come while the queue and it are worked on."""
+
+    def price_of_queue_s(prompt_tokens: int) -> float:
+        policy, fleet = PrefixTtft(Random(1)), fleet_of(1, 1)
+        fleet.queued_prompt_tokens[:] = [0, 4000]
+        idle_s, queued_s = policy.pick(
+            Request(prompt_tokens=prompt_tokens), Eligible.of([0, 1]), fleet, 0.0
+        ).scores
+        return queued_s - idle_s
+
+    common_s, long_s, longest_s = (price_of_queue_s(tokens) for tokens in (500, 5_000, 50_000))
+    assert common_s < long_s < longest_s

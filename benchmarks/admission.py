@@ -59,6 +59,9 @@ class _Transport:
     def is_closing(self) -> bool:
         return False
 
+    def set_write_buffer_limits(self, high: int) -> None:
+        pass
+
 
 def _configuration(parts: tuple[str, ...], keys: KeyOptions) -> Configuration:
     limits = {"requests_per_min": 1e9, "tokens_per_min": 1e12, "max_concurrent": 1000}

@@ -200,6 +200,11 @@ def test_no_letter_is_repeated_or_missing_however_often_engines_die(
         assert counts[f'steelyard_wasted_tokens_total{{cause="{cause}"}}'] > 0
 
 
+def generated(engine: Running) -> float:
+    counts = metrics(engine, "engine")
+    return sum(count for name, count in counts.items() if name.startswith("vllm:generation_tokens_total"))
+
+
 def test_a_killed_process_is_survived(tmp_path: Path) -> None:
     with engines(2, "--time-scale", "4") as running:
         urls = [each.addresses["engine"] for each in running]
@@ -216,7 +221,7 @@ def test_a_killed_process_is_survived(tmp_path: Path) -> None:
 
             wait_until(lambda: bool(serving()))
             (victim,) = serving()
-            time.sleep(0.5)
+            wait_until(lambda: generated(running[victim]) > 5)
             running[victim].process.send_signal(signal.SIGKILL)
             client.join()
             check_whole(answers[0], body, chat=True)

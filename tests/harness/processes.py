@@ -91,9 +91,9 @@ def configured_gateway(folder: Path, configuration: str) -> Iterator[Running]:
         yield child
 
 
-def metrics(child: Running) -> dict[str, float]:
-    """The gateway's metrics by name and labels."""
-    with urllib.request.urlopen(child.addresses["admin"] + "/metrics", timeout=10) as answer:
+def metrics(child: Running, port: str = "admin") -> dict[str, float]:
+    """A gateway's metrics by name and labels, or an engine's, which are on its port `engine`."""
+    with urllib.request.urlopen(child.addresses[port] + "/metrics", timeout=10) as answer:
         lines = answer.read().decode().splitlines()
     return {
         name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")

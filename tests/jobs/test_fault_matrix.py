@@ -20,6 +20,7 @@ from steelyard.jobs.service import Request
 from steelyard.model.controller_event import (
     AttemptEnded,
     AttemptStarted,
+    Event,
     MoveOrdered,
     Start,
     Stop,
@@ -30,7 +31,7 @@ from steelyard.model.job_record import Seat, TaskState
 from steelyard.model.resources import Resources
 from steelyard.runtime.journal import Journal, JournalFull, JournalLost
 from steelyard.scheduling.controller import step
-from steelyard.scheduling.controller_state import ControllerState
+from steelyard.scheduling.controller_state import Changes, ControllerState
 
 
 @pytest.fixture
@@ -335,3 +336,23 @@ def test_an_executor_that_cannot_go_on_ends_the_service_with_its_reason(cluster:
     service.inbox.put(Observed(failure="the cluster is gone"))
     with pytest.raises(SteelyardError, match="the cluster is gone"):
         until(service, lambda: False)
+
+
+def test_an_error_of_our_own_in_a_step_is_not_told_as_the_requests(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = cluster.service()
+    kept = submit(service)
+
+    def half_done(state: ControllerState, event: Event, now_s: float) -> Changes:
+        changes = step(state, event, now_s)
+        if isinstance(event, Submitted):
+            raise ValueError("found out too late")
+        return changes
+
+    with monkeypatch.context() as broken:
+        broken.setattr("steelyard.jobs.service.step", half_done)
+        with pytest.raises(ValueError, match="found out too late"):
+            ask(service, Submitted(specification=work()))
+    # Who starts again finds what was recorded, and nothing of what was half done.
+    assert set(cluster.restarted(service).state.jobs) == {kept}

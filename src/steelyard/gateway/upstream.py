@@ -33,7 +33,10 @@ BODILESS: Final = frozenset((204, 304))
 
 
 class AnswerReceiver:
-    """Who gets an answer: the exchange that asked, or what keeps its stream alive."""
+    """Who gets an answer: the exchange that asked, or what keeps its stream alive.
+
+    A class and no protocol: compiled, its methods are called through a table, not sought by name.
+    """
 
     __slots__ = ()
 

@@ -191,14 +191,19 @@ class JobsService:
     def _consider(self, batch: _Batch, request: Request) -> None:
         """A person's order; what cannot be followed is answered with its sentence."""
         try:
-            event = request.ask(self) if request.ask is not None else request.event
+            event = self._read(request)
             changes = self._step(batch, event) if event is not None else Changes()
             batch.answers.append((request, changes))
         except SteelyardError as error:
             batch.answers.append((request, error))
-        except (ValueError, TypeError) as error:  # of what came through the door
-            refused = BadRequest(f"a value of the request is of no use: {error}")
-            batch.answers.append((request, refused))
+
+    def _read(self, request: Request) -> Event | None:
+        """The event that is asked for. Raises what the request's own fault is, as a SteelyardError."""
+        try:
+            return request.ask(self) if request.ask is not None else request.event
+        except (ValueError, TypeError) as error:
+            # Here only: such an error in a step is ours, and leaves a state that the journal does not hold.
+            raise BadRequest(f"a value of the request is of no use: {error}") from None
 
     def _step(self, batch: _Batch, event: Event) -> Changes:
         changes = step(self.state, event, self.now_s())

@@ -166,3 +166,14 @@ def test_the_best_tier_holds_the_best_node(name: str, random_ties: bool, seed: i
         if at % 500 == 499:
             table.set_usable(f"n{rng.randrange(NODES):03d}", False, "drained")
     assert looked_at > 50
+
+
+def test_a_node_whose_rack_holds_more_than_it_wins_no_more_ties_than_its_neighbours() -> None:
+    capacity = Resources(cpu_cores=8, memory_bytes=2e9)
+    table = NodeTable(Node(node_id=f"n{at}", capacity=capacity, labels={RACK: "r"}) for at in range(2))
+    settings = PlacementSettings(rng=Random(7), random_ties=True)
+    policy = PLACEMENTS["data-locality"](settings)
+    claim = Claim(task_id="t", demand=Resources(cpu_cores=1), data_bytes={"n0": 1e9, "r": 3e9})
+    found = Counter(policy.place(claim, table, 0.0).node_id for _ in range(2000))  # type: ignore[union-attr]  # all fit
+    # 5 sigma of 2,000 fair picks is 112: 150 cannot flake, and two thirds would be 333 off.
+    assert abs(found["n0"] - 1000) < 150

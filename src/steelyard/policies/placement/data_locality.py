@@ -48,8 +48,9 @@ def _nearest_first(held: Mapping[str, float], table: NodeColumns, places: Places
     holders: dict[float, list[int]] = {}
     for name, amount in held.items():
         row = table.row_of.get(name)
-        if row is not None:
-            holders.setdefault(max(amount, _around(held, places.of_row[row])), []).append(row)
+        # Where its rack or zone holds as much it stands in theirs: twice there, it would win twice the ties.
+        if row is not None and amount > _around(held, places.of_row[row]):
+            holders.setdefault(amount, []).append(row)
     around: dict[float, list[Place]] = {}
     for place in places.by_place:
         value = _around(held, place)

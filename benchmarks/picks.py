@@ -26,6 +26,7 @@ LOOK_AT_ALL = {
     "dynamo-cost",
     "dynamo-cost-32",
     "sglang-cache-aware",
+    "smg-least-load",
     "aibrix-prefix-cache",
     "inference-extension",
     "production-stack-prefix",

@@ -1,8 +1,6 @@
 """Readers of public traces, plain or gzipped; which one a file needs is seen from its first line."""
 
 import csv
-import gzip
-import io
 import json
 import os
 from collections.abc import Callable, Iterable
@@ -15,6 +13,7 @@ import msgspec
 from steelyard.model.errors import TraceError
 from steelyard.traces.access_log import read_access_log
 from steelyard.traces.request import TraceRequest
+from steelyard.traces.text import open_text
 
 AZURE_CONVERSATION = "llm/azure_llm_2023_conv.csv"
 
@@ -31,8 +30,7 @@ def read_trace(path: Path, limit: int | None = None) -> list[TraceRequest]:
     read.
     """
     with _open(path) as file:
-        first = file.readline()
-        file.seek(0)
+        first = _first_line(file, path)
         if first.startswith("{") and '"request_id"' in first and '"attempts"' in first:
             return read_access_log(path, limit=limit).requests
         reader = _reader_for(first, path)
@@ -49,8 +47,18 @@ def read_trace(path: Path, limit: int | None = None) -> list[TraceRequest]:
 
 def _open(path: Path) -> IO[str]:
     if path.suffix == ".gz":
-        return io.TextIOWrapper(io.BytesIO(gzip.decompress(path.read_bytes())), encoding="utf-8")
+        return open_text(path)
     return path.open(encoding="utf-8", newline="")
+
+
+def _first_line(file: IO[str], path: Path) -> str:
+    """It says which reader is wanted; the file is at its beginning again."""
+    try:
+        line = file.readline()
+    except UnicodeDecodeError as error:
+        raise TraceError(f"{path} is not UTF-8 text, from byte {error.start} on") from None
+    file.seek(0)
+    return line
 
 
 def _reader_for(first: str, path: Path) -> Callable[[Iterable[str]], Iterable[TraceRequest]]:

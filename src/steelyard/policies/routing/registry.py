@@ -23,6 +23,7 @@ from steelyard.policies.routing.production_stack_prefix import ProductionStackPr
 from steelyard.policies.routing.random_choice import RandomChoice
 from steelyard.policies.routing.round_robin import RoundRobin
 from steelyard.policies.routing.sglang_cache_aware import SglangCacheAware
+from steelyard.policies.routing.smg_least_load import SmgLeastLoad
 from steelyard.policies.routing.sticky_session import StickySession
 from steelyard.policies.routing.two_choices import TwoChoices
 from steelyard.policies.routing.vllm_smetric import VllmSmetric
@@ -49,6 +50,7 @@ POLICIES: dict[str, Factory] = {
     "dynamo-cost": DynamoCost,
     "dynamo-cost-32": dynamo_cost_32,
     "sglang-cache-aware": SglangCacheAware,
+    "smg-least-load": SmgLeastLoad,
     "aibrix-prefix-cache": AibrixPrefixCache,
     "inference-extension": InferenceExtension,
     "production-stack-prefix": ProductionStackPrefix,
@@ -74,6 +76,7 @@ POLICY_SUMMARIES: dict[str, str] = {
     "dynamo-cost": "Dynamo's cost in blocks, prompts and blocks in use weighing the same",
     "dynamo-cost-32": "Dynamo's cost in blocks, prompts weighing 32 times as much",
     "sglang-cache-aware": "SGLang's: longest prefix if it is over half the prompt, fewest requests else",
+    "smg-least-load": "SGLang model gateway's: least time to drain, and to spare of the KV cache",
     "aibrix-prefix-cache": "AIBrix's: longest prefix among those that are not busier than most",
     "inference-extension": "the Gateway API inference extension's scores: queue 2, KV cache 2, prefix 3",
     "production-stack-prefix": "vLLM production-stack's: longest prefix, whatever the load",

@@ -5,7 +5,7 @@ from itertools import pairwise
 from time import monotonic
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.harness.in_process import Bench, FakeTransport
 from tests.harness.raw_client import post
@@ -76,6 +76,10 @@ _PIECES = st.sampled_from(
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(_PIECES, max_size=8), st.lists(st.integers(0, 2000), max_size=6))
+@example([b"FROB /x HTTP/1.1\r\n", b"A: b\n", b"\r\n"], [18])  # an unknown method, and a bare LF behind it
+@example([b"FROB /x HTTP/1.1\r\n", b"A: b\n", b"\r\n"], [23])
+@example([b"CONNECT /x HTTP/1.1\r\n", b"Host: h\r\n" * 2, b"\r\n"], [25])
+@example([b"GET /x HTTP/2.0\r\n", b"A b\r\n", b"\r\n"], [17])
 def test_split_anywhere_is_as_whole(bench: Bench, pieces: list[bytes], at: list[int]) -> None:
     data = b"".join(pieces)
     whole, parts = outcome(bench, data), outcome(bench, *split(data, at))

@@ -193,8 +193,23 @@ def _obey_connection(head: Head, connection: bytes) -> None:
 def parse_request_head(data: bytes, max_fields: int = 128) -> RequestHead:
     """Read one request head, from its first byte to its empty line.
 
-    Raises BadRequest with status 400, 431 (too many fields) or 505 (a version that is not served).
+    Raises BadRequest with status 400, 431 (too many fields), 501 (a method) or 505 (a version that is not
+    served). What is wrong with the request line goes before what is wrong below it: of a head that comes in
+    pieces the line is refused before the rest is there (`check_unfinished`), and the answer must be the same.
     """
+    try:
+        return _parsed_request(data, max_fields)
+    except BadRequest:
+        _check_request_line(data)
+        raise
+
+
+def _check_request_line(data: bytes) -> None:
+    """Raises BadRequest for a request line that no fields could make good."""
+    _parsed_request(data.partition(b"\r\n")[0] + b"\r\nHost: h\r\n\r\n", max_fields=1)
+
+
+def _parsed_request(data: bytes, max_fields: int) -> RequestHead:
     collected = _Fields()
     parser = httptools.HttpRequestParser(collected)
     try:
@@ -275,12 +290,12 @@ def check_unfinished(data: bytes, seen: int) -> None:
     start = seen - 1 if seen and data[seen - 1] == 0x0D else seen
     new = data[start:]
     line_ends = new.count(b"\r\n")
+    if line_ends and data.find(b"\r\n") >= start:
+        _check_request_line(data)
     if new.translate(None, _ALLOWED):
         raise BadRequest("malformed request: a control byte stands in the head")
     if new.count(b"\n") != line_ends or new.count(b"\r") - new.endswith(b"\r") != line_ends:
         raise BadRequest("malformed request: a CR or LF stands alone in the head")
-    if line_ends and (end := data.find(b"\r\n")) >= start:
-        parse_request_head(data[:end] + b"\r\nHost: h\r\n\r\n")
 
 
 def parse_response_head(data: bytes, max_fields: int = 256) -> ResponseHead:

@@ -29,6 +29,7 @@ from steelyard.wire.prompt import canonical_prompt, has_long_escapes, written_pa
 
 BYTES_PER_TOKEN: Final = 4
 BLOCK_BYTES: Final = 1024
+WRITTEN_BODY_BYTES: Final = 8192  # shorter texts are decoded sooner than spared that
 BLOCK_TOKENS: Final = BLOCK_BYTES // BYTES_PER_TOKEN
 LONG_BODY_BYTES: Final = BLOCK_BYTES + 128  # with less there is no room for a block beside JSON
 MAX_BLOCKS: Final = 512
@@ -57,14 +58,17 @@ def read_inference(body: bytes, tenant: str = "", affinity_key: str = "") -> Req
     long = len(body) >= LONG_BODY_BYTES
     try:
         # All fields at once: one by one they cost four times as much.
-        values: tuple[Any, ...] = _read_long(body) if long else astuple(_decode_body(body))
+        if long:
+            values, prompt = _read_long(body)
+        else:
+            values = astuple(_decode_body(body))
+            prompt = b"".join(values[PROMPT_PARTS_AT:])
     except msgspec.ValidationError:
         return _read_loosely(body, affinity_key)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"the body is not valid JSON: {error}", code="invalid_json") from None
     model: str = values[0]
     check_model(model)
-    prompt: bytes = values[PROMPT_PARTS_AT] if long else b"".join(values[PROMPT_PARTS_AT:])
     size = len(prompt)
     output_tokens: int = values[1] or values[2] or values[3] or 0
     return Request(
@@ -79,14 +83,14 @@ def read_inference(body: bytes, tenant: str = "", affinity_key: str = "") -> Req
     )
 
 
-def _read_long(body: bytes) -> tuple[Any, ...]:
-    """The fields beside the prompt, then the prompt's text: as it was written when that has an unknown shape,
-    such as embeddings of tokens. Raises what msgspec raises.
+def _read_long(body: bytes) -> tuple[tuple[Any, ...], bytes]:
+    """(the fields, the prompt's text); as it was written when that has an unknown shape, such as embeddings
+    of tokens. Raises what msgspec raises.
     """
     try:
-        if has_long_escapes(body):
+        if len(body) < WRITTEN_BODY_BYTES or has_long_escapes(body):
             values: tuple[Any, ...] = astuple(_decode_prompt(body))
-            prompt = canonical_prompt(values[PROMPT_PARTS_AT:])
+            prompt = canonical_prompt(values[PROMPT_PARTS_AT:], escapes=b"\\" in body)
         else:
             values = astuple(_decode_written_prompt(body))
             prompt = _written_prompt(values[PROMPT_PARTS_AT:])
@@ -95,7 +99,7 @@ def _read_long(body: bytes) -> tuple[Any, ...]:
         prompt = canonical_prompt(values[PROMPT_PARTS_AT:])
     except UnicodeEncodeError:  # half of a pair of surrogates: no engine reads it either
         prompt = b""
-    return (*values[:PROMPT_PARTS_AT], prompt)
+    return values, prompt
 
 
 def _written_prompt(parts: tuple[Any, ...]) -> bytes:

@@ -48,12 +48,12 @@ def has_long_escapes(body: bytes) -> bool:
     return _strstr(body, b"\\u") is not None or _strstr(body, b"\\/") is not None
 
 
-def canonical_prompt(parts: tuple[Any, ...]) -> bytes:
+def canonical_prompt(parts: tuple[Any, ...], *, escapes: bool = True) -> bytes:
     """The text of a body's parts, in their order.
 
-    parts: each a string, the same as JSON in bytes, a list of messages, parts or raw JSON, raw JSON, or None
-    or empty for none. Raises UnicodeEncodeError for text that is none, msgspec.ValidationError for content
-    of an unknown shape.
+    parts: each a string, the same as JSON in bytes, a list of messages, parts or raw JSON, raw JSON, or None or
+    empty for none. escapes: whether a message's text may need any to be JSON.
+    Raises UnicodeEncodeError for text that is none, msgspec.ValidationError for content of an unknown shape.
     """
     pieces: list[bytes] = []
     for part in parts:
@@ -63,7 +63,9 @@ def canonical_prompt(parts: tuple[Any, ...]) -> bytes:
             pieces.append(_encode_text(part))
             pieces.append(MESSAGE_END)
         elif isinstance(part, list):
-            if isinstance(part[0], (WrittenMessage, Message)):
+            if isinstance(part[0], Message):
+                pieces.append(_joined(part, False, escapes))
+            elif isinstance(part[0], WrittenMessage):
                 pieces.append(_messages(part))
             else:
                 for each in part:
@@ -89,12 +91,12 @@ def written_part(part: msgspec.Raw, decode_list: Any) -> bytes | list[Any] | Non
 
 
 def _messages(messages: list[Any]) -> bytes:
-    text = _joined(messages, False)
+    text = _joined(messages, False, True)
     # Nothing but a message's role ends so, and no text holds a bare control character.
-    return text if _strstr(text, OPEN_LIST) is None else _joined(messages, True)
+    return text if _strstr(text, OPEN_LIST) is None else _joined(messages, True, True)
 
 
-def _joined(messages: list[Any], opens_lists: bool) -> bytes:
+def _joined(messages: list[Any], opens_lists: bool, escapes: bool) -> bytes:
     """Each a role and a text, and rarely more. opens_lists: make one text of contents that are lists."""
     pieces: list[Any] = []
     nothing = NOTHING
@@ -105,7 +107,12 @@ def _joined(messages: list[Any], opens_lists: bool) -> bytes:
         pieces.append(ROLES.get(role) or role.encode())
         pieces.append(ROLE_END)
         if isinstance(content, str):
-            pieces.append(_encode_text(content))
+            if escapes:
+                pieces.append(_encode_text(content))
+            else:
+                pieces.append(QUOTE)
+                pieces.append(content.encode())
+                pieces.append(QUOTE)
         elif isinstance(content, list):
             pieces.append(_parts(content))
         elif content is None or content is nothing:

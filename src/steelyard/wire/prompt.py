@@ -51,7 +51,7 @@ def has_long_escapes(body: bytes) -> bool:
 def canonical_prompt(parts: tuple[Any, ...], *, escapes: bool = True) -> bytes:
     """The text of a body's parts, in their order.
 
-    parts: each a string, the same as JSON in bytes, a list of messages, parts or raw JSON, raw JSON, or None or
+    parts: each a string, the same as JSON in bytes, a list of messages, parts or raw JSON, raw JSON, None or
     empty for none. escapes: whether a message's text may need any to be JSON.
     Raises UnicodeEncodeError for text that is none, msgspec.ValidationError for content of an unknown shape.
     """

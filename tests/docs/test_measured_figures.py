@@ -51,6 +51,7 @@ def quoted(begins: str) -> tuple[str, str]:
 NAMES = {
     "nginx": "nginx",
     "HAProxy": "haproxy",
+    "HAProxy, `option http-no-delay`": "haproxy-no-delay",
     "steelyard, least requests": "steelyard-least-requests",
     "steelyard, default policy": "steelyard",
     "steelyard, with keys, limits and fair queue": "steelyard-tenants",

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from steelyard.model.errors import BadRequest
 from steelyard.wire import prompt
-from steelyard.wire.openai import BLOCK_BYTES, read_inference
+from steelyard.wire.openai import BLOCK_BYTES, WRITTEN_BODY_BYTES, read_inference
 
 TEXT = "Ein Satz mit „Zeichen“, 漢字 und\nZeilen. " * 150
 TEXT_PART = {"type": "text", "text": TEXT}
@@ -60,6 +60,8 @@ def test_every_way_to_write_a_prompt_gives_the_same_hashes(
     # An escape that could be shorter has the whole body decoded, which must make no difference.
     assert read_inference(json.dumps(body).replace("/", "\\/").encode()).prefix_hashes == plain
     assert hashes({**body, "more": "\x00"}) == plain
+    # A long body's texts are copied as they were written, a short one's are decoded.
+    assert hashes({**body, "more": "x" * WRITTEN_BODY_BYTES}, ensure_ascii=False) == plain
 
 
 def test_text_as_a_string_or_as_parts_is_the_same() -> None:

@@ -34,11 +34,9 @@ class Body(Asked, gc=False):
     input: msgspec.Raw = NOTHING
 
 
-class Part(msgspec.Struct, gc=False):
-    """A part of a message's content: text, or something else in one of the fields that are known."""
+class _PartExtras(msgspec.Struct, gc=False):
+    """What a part of a message's content may hold beside its text."""
 
-    type: str = ""
-    text: str | None = None
     image_url: msgspec.Raw = NOTHING
     video_url: msgspec.Raw = NOTHING
     audio_url: msgspec.Raw = NOTHING
@@ -52,17 +50,43 @@ class Part(msgspec.Struct, gc=False):
     content: msgspec.Raw = NOTHING
 
 
-class Message(msgspec.Struct, gc=False):
-    """A message of a chat, or an item of the Responses API."""
+class Part(_PartExtras, gc=False):
+    """A part of a message's content: text, or something else in one of the fields that are known."""
 
-    role: str = ""
-    content: str | list[Part] | None = None
+    type: str = ""
+    text: str | None = None
+
+
+class WrittenPart(_PartExtras, gc=False):
+    """A `Part` whose text is left as it was written."""
+
+    type: str = ""
+    text: msgspec.Raw = NOTHING
+
+
+class _MessageExtras(msgspec.Struct, gc=False):
+    """What a message may hold beside its text."""
+
     name: msgspec.Raw = NOTHING
     tool_calls: msgspec.Raw = NOTHING
     tool_call_id: msgspec.Raw = NOTHING
     call_id: msgspec.Raw = NOTHING
     arguments: msgspec.Raw = NOTHING
     output: msgspec.Raw = NOTHING
+
+
+class Message(_MessageExtras, gc=False):
+    """A message of a chat, or an item of the Responses API."""
+
+    role: str = ""
+    content: str | list[Part] | None = None
+
+
+class WrittenMessage(_MessageExtras, gc=False):
+    """A `Message` whose content is left as it was written."""
+
+    role: str = ""
+    content: msgspec.Raw = NOTHING
 
 
 class PromptBody(Asked, gc=False):
@@ -74,37 +98,6 @@ class PromptBody(Asked, gc=False):
     messages: list[Message] | None = None
     prompt: str | list[msgspec.Raw] | None = None
     input: str | list[Message] | None = None
-
-
-class WrittenPart(msgspec.Struct, gc=False):
-    """A `Part` whose text is left as it was written."""
-
-    type: str = ""
-    text: msgspec.Raw = NOTHING
-    image_url: msgspec.Raw = NOTHING
-    video_url: msgspec.Raw = NOTHING
-    audio_url: msgspec.Raw = NOTHING
-    input_audio: msgspec.Raw = NOTHING
-    source: msgspec.Raw = NOTHING
-    file: msgspec.Raw = NOTHING
-    id: msgspec.Raw = NOTHING
-    name: msgspec.Raw = NOTHING
-    input: msgspec.Raw = NOTHING
-    tool_use_id: msgspec.Raw = NOTHING
-    content: msgspec.Raw = NOTHING
-
-
-class WrittenMessage(msgspec.Struct, gc=False):
-    """A `Message` whose content is left as it was written."""
-
-    role: str = ""
-    content: msgspec.Raw = NOTHING
-    name: msgspec.Raw = NOTHING
-    tool_calls: msgspec.Raw = NOTHING
-    tool_call_id: msgspec.Raw = NOTHING
-    call_id: msgspec.Raw = NOTHING
-    arguments: msgspec.Raw = NOTHING
-    output: msgspec.Raw = NOTHING
 
 
 class WrittenPromptBody(Asked, gc=False):

@@ -6,8 +6,8 @@ null for nothing, and text as a string or as a list of parts (joined by line end
 no difference; what is not text (images, tool calls, schemas) counts as JSON with sorted keys.
 
 A text stands in its shortest JSON, quotes included: what nearly all encoders write, so that it is copied and
-not decoded. Only an escape that has a shorter form (`\\u4e2d`, `\\/`) makes a body worth decoding. Cost of
-64 kB: docs/decisions/0021-a-canonical-prompt.md.
+not decoded. An escape that has a shorter form (`\\u4e2d`, `\\/`) makes a body worth decoding, and so does a
+short text, which costs less than the care. Cost of 64 kB: docs/decisions/0021-a-canonical-prompt.md.
 """
 
 import ctypes
@@ -28,7 +28,7 @@ QUOTE: Final = b'"'
 LINE_END: Final = b"\\n"
 TEXT_KINDS: Final = frozenset(("text", "input_text", "output_text", ""))
 MAX_SORTED_BYTES: Final = 65_536  # longer JSON (an image, usually) counts as it was written
-EXTRAS_AT: Final = 2  # of a message and of a part
+EXTRAS_END: Final = -2  # of a message and of a part: before its role or type, and its text
 ROLES: Final = {role: role.encode() for role in ("system", "developer", "user", "assistant", "tool")}
 
 _decode_any: Final = msgspec.json.Decoder().decode
@@ -102,8 +102,8 @@ def _joined(messages: list[Any], opens_lists: bool, escapes: bool) -> bytes:
     nothing = NOTHING
     for message in messages:
         values: tuple[Any, ...] = astuple(message)  # all fields at once, as in `openai`
-        role: str = values[0]
-        content = values[1]
+        role: str = values[-2]
+        content = values[-1]
         pieces.append(ROLES.get(role) or role.encode())
         pieces.append(ROLE_END)
         if isinstance(content, str):
@@ -122,12 +122,12 @@ def _joined(messages: list[Any], opens_lists: bool, escapes: bool) -> bytes:
         else:
             pieces.append(content)  # joined as it is: bytes of its own cost three times as much
         if not (
-            values[2] is nothing
+            values[0] is nothing
+            and values[1] is nothing
+            and values[2] is nothing
             and values[3] is nothing
             and values[4] is nothing
             and values[5] is nothing
-            and values[6] is nothing
-            and values[7] is nothing
         ):
             for extra in _said(values):
                 pieces.append(EXTRA)
@@ -138,7 +138,7 @@ def _joined(messages: list[Any], opens_lists: bool, escapes: bool) -> bytes:
 
 def _said(values: tuple[Any, ...]) -> list[bytes]:
     """What a message or a part has beside its text; clients write null for what it has not."""
-    raws = [bytes(extra) for extra in values[EXTRAS_AT:] if extra]
+    raws = [bytes(extra) for extra in values[:EXTRAS_END] if extra]
     return [raw for raw in raws if raw != NULL]
 
 
@@ -160,8 +160,8 @@ def _parts(content: list[Any]) -> bytes:
     texts: list[bytes] = []
     for part in content:
         values: tuple[Any, ...] = astuple(part)
-        kind: str = values[0]
-        text = _inner_text(values[1])
+        kind: str = values[-2]
+        text = _inner_text(values[-1])
         if text is not None and kind in TEXT_KINDS:
             texts.append(text)
             continue

@@ -51,15 +51,27 @@ class Selection:
         """The best fitting node."""
         demand = demand_of(claim.demand)
         extra = extra_blocker(claim, table)
-        if claim.preferred_nodes:
-            row = first_preferred(claim, blocker(demand, claim.gpu_models, table), extra, table)
-            if row is not None:
-                return Placement(table.node_ids[row], self.devices(demand, table, row), 0.0, "preferred")
+        preferred = self.preferred(claim, demand, extra, table)
+        if preferred is not None:
+            return preferred
         board = self.board(claim, demand, table)
         found = board.ranking.best(extra, 1 + ALTERNATIVES)
         if not found:
             return self._from_spares(claim, demand, extra, table, board)
         return self.placement(demand, table, found)
+
+    def preferred(
+        self, claim: Claim, demand: Demand, extra: Blocker | None, table: NodeColumns
+    ) -> Placement | None:
+        """On the first of the claim's preferred nodes on which it fits, if there is one."""
+        if not claim.preferred_nodes:
+            return None
+        blocks = blocker(demand, claim.gpu_models, table)
+        for node_id in claim.preferred_nodes:
+            row = table.row_of.get(node_id)
+            if row is not None and not blocks(row) and not (extra and extra(row)):
+                return Placement(node_id, self.devices(demand, table, row), 0.0, "preferred")
+        return None
 
     def board(self, claim: Claim, demand: Demand, table: NodeColumns) -> ScoreBoard:
         """The scores of claims of this shape, as of now."""
@@ -97,15 +109,6 @@ class Selection:
         score, row = found[0]
         others = tuple((table.node_ids[other], value) for value, other in found[1:])
         return Placement(table.node_ids[row], self.devices(demand, table, row), score, self.reason, others)
-
-
-def first_preferred(claim: Claim, blocks: Blocker, extra: Blocker | None, table: NodeColumns) -> int | None:
-    """The first of the claim's preferred nodes on which it fits."""
-    for node_id in claim.preferred_nodes:
-        row = table.row_of.get(node_id)
-        if row is not None and not blocks(row) and not (extra and extra(row)):
-            return row
-    return None
 
 
 def _without_spares(blocks: Blocker, table: NodeColumns) -> Blocker:

@@ -8,20 +8,24 @@ Ties within a tier go by the second score, then as in `Selection`.
 Cost: O(log n) and the rows of the small tiers.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from steelyard.model.chance import Rng
 from steelyard.model.node import RACK, ZONE
 from steelyard.model.placement_policy import Claim, NodeColumns, Placement, Refusal, demand_of
-from steelyard.policies.feasibility import Blocker, blocker, extra_blocker
+from steelyard.policies.feasibility import Blocker, extra_blocker
 from steelyard.policies.score_board import Scored
-from steelyard.policies.selection import ALTERNATIVES, Selection, best_of, first_preferred
+from steelyard.policies.selection import ALTERNATIVES, Selection, best_of
 from steelyard.policies.ties import one_of
 
 Place = tuple[str, str]
 """A rack and a zone."""
 
+Item = TypeVar("Item")
+Value = TypeVar("Value")
 _APART = "in another tier"
 SMALL = 128  # rows: from about here on the ranking is cheaper than a look at each
 
@@ -65,9 +69,27 @@ class Places:
             devices.setdefault((table.gpu_models[row], table.device_memory[row]), []).append(row)
         return cls(table, table.layout, of_row, rows_of, devices)
 
+    def around(self, on: Mapping[int, int]) -> tuple[Counter[str], Counter[str]]:
+        """What is counted by row, by rack and by zone; where a node does not say where it stands, none."""
+        in_rack, in_zone = Counter[str](), Counter[str]()
+        for row, count in on.items():
+            rack, zone = self.of_row[row]
+            in_rack[rack] += count
+            in_zone[zone] += count
+        in_rack[""] = in_zone[""] = 0
+        return in_rack, in_zone
+
     def rows(self, places: Iterable[Place]) -> list[int]:
         """All rows of some places."""
         return [row for place in places for row in self.by_place[place]]
+
+
+def grouped(items: Iterable[Item], value: Callable[[Item], Value]) -> dict[Value, list[Item]]:
+    """Items by a value of theirs, as they came."""
+    groups: dict[Value, list[Item]] = {}
+    for item in items:
+        groups.setdefault(value(item), []).append(item)
+    return groups
 
 
 @dataclass(slots=True)
@@ -96,12 +118,9 @@ class TieredSelection:
         """
         demand = demand_of(claim.demand)
         extra = extra_blocker(claim, table)
-        if claim.preferred_nodes:
-            row = first_preferred(claim, blocker(demand, claim.gpu_models, table), extra, table)
-            if row is not None:
-                return Placement(
-                    table.node_ids[row], self.selection.devices(demand, table, row), 0.0, "preferred"
-                )
+        preferred = self.selection.preferred(claim, demand, extra, table)
+        if preferred is not None:
+            return preferred
         found: list[Scored] = []
         for score, row in self._best(claim, table, tiers, extra):
             if all(row != other for _, other in found):

@@ -14,7 +14,7 @@ from steelyard.model.placement_policy import Claim, NodeColumns, Placement, Refu
 from steelyard.policies.fit import fullness
 from steelyard.policies.selection import Selection
 from steelyard.policies.settings import PlacementSettings
-from steelyard.policies.tiers import Place, Places, Tier, TieredSelection
+from steelyard.policies.tiers import Place, Places, Tier, TieredSelection, grouped
 
 RACK_WEIGHT, ZONE_WEIGHT = 0.1, 0.01
 
@@ -43,13 +43,7 @@ class _Nearness:
         self._on = Counter[int]()
         for key in keys:
             self._on.update(table.key_rows.get(key, {}))
-        self._in_rack, self._in_zone = Counter[str](), Counter[str]()
-        for row, count in self._on.items():
-            rack, zone = places.of_row[row]
-            self._in_rack[rack] += count
-            self._in_zone[zone] += count
-        # Nodes that do not say where they stand are near nobody.
-        self._in_rack[""] = self._in_zone[""] = 0
+        self._in_rack, self._in_zone = places.around(self._on)
 
     def __call__(self, row: int) -> float:
         return self._on[row] + self._around(self._places.of_row[row])
@@ -59,14 +53,8 @@ class _Nearness:
 
     def tiers(self) -> Iterator[Tier]:
         """Nodes that hold such tasks, racks and zones that do, then all nodes."""
-        holders: dict[float, list[int]] = {}
-        for row in self._on:
-            holders.setdefault(self(row), []).append(row)
-        around: dict[float, list[Place]] = {}
-        for place in self._places.by_place:
-            value = self._around(place)
-            if value:
-                around.setdefault(value, []).append(place)
+        holders, around = grouped(self._on, self), grouped(self._places.by_place, self._around)
+        around.pop(0.0, None)
         for value in sorted({*holders, *around}, reverse=True):
             # Rows with such tasks stand in these places, too: they were looked at before.
             rows = self._places.rows(around.get(value, ()))

@@ -12,7 +12,7 @@ from steelyard.model.placement_policy import Claim, NodeColumns, Placement, Refu
 from steelyard.policies.fit import fullness
 from steelyard.policies.selection import Selection
 from steelyard.policies.settings import PlacementSettings
-from steelyard.policies.tiers import Place, Places, Tier, TieredSelection
+from steelyard.policies.tiers import Place, Places, Tier, TieredSelection, grouped
 
 RACK_WEIGHT, ZONE_WEIGHT = 0.5, 0.25
 
@@ -51,11 +51,8 @@ def _nearest_first(held: Mapping[str, float], table: NodeColumns, places: Places
         # Where its rack or zone holds as much it stands in theirs: twice there, it would win twice the ties.
         if row is not None and amount > _around(held, places.of_row[row]):
             holders.setdefault(amount, []).append(row)
-    around: dict[float, list[Place]] = {}
-    for place in places.by_place:
-        value = _around(held, place)
-        if value > 0:
-            around.setdefault(value, []).append(place)
+    around = grouped(places.by_place, lambda place: _around(held, place))
+    around.pop(0.0, None)
     for value in sorted({*holders, *around}, reverse=True):
         yield Tier(value, [*holders.get(value, ()), *places.rows(around.get(value, ()))])
     yield Tier(0.0)

@@ -9,7 +9,6 @@ is one by itself. Cost: that of best fit, a look at the places that hold tasks o
 task at the rows that changed.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from steelyard.model.placement_policy import Claim, Demand, NodeColumns, Placement, Refusal, demand_of
@@ -17,7 +16,7 @@ from steelyard.policies.fit import fullness
 from steelyard.policies.score_board import Score
 from steelyard.policies.selection import MAX_BOARDS, Selection
 from steelyard.policies.settings import PlacementSettings
-from steelyard.policies.tiers import Place, Places, Tier, TieredSelection
+from steelyard.policies.tiers import Place, Places, Tier, TieredSelection, grouped
 
 
 class TopologyPack:
@@ -72,12 +71,7 @@ class _Company:
     def __init__(self, claim: Claim, table: NodeColumns, places: Places) -> None:
         self._places = places
         self.on = table.key_rows.get(f"job={claim.job_id}", {}) if claim.job_id else {}
-        self._in_rack, self._in_zone = Counter[str](), Counter[str]()
-        for row, count in self.on.items():
-            rack, zone = places.of_row[row]
-            self._in_rack[rack] += count
-            self._in_zone[zone] += count
-        self._in_rack[""] = self._in_zone[""] = 0
+        self._in_rack, self._in_zone = places.around(self.on)
 
     def _beside(self, row: int) -> tuple[int, int]:
         """In its zone, in its rack."""
@@ -94,17 +88,19 @@ class _Company:
         in_zone, in_rack = self._beside(row)
         return (-in_zone, -in_rack, -self.on.get(row, 0))
 
+    def _distance_of_the_empty(self, place: Place) -> tuple[float, ...]:
+        """Of a node there that holds none."""
+        return (-self._in_zone[place[1]], -self._in_rack[place[0]], 0)
+
     def closest_first(self) -> Iterator[Tier]:
         """The job's nodes, racks and zones, then all nodes."""
-        holders: dict[int, list[int]] = {}
-        for row, count in self.on.items():
-            holders.setdefault(count, []).append(row)
+        holders = grouped(self.on, self.on.__getitem__)
         for count in sorted(holders, reverse=True):
             yield Tier(1.0, holders[count])
-        around: dict[tuple[bool, bool], list[Place]] = {}
-        for place in self._places.by_place:
-            near = self._in_rack[place[0]] > 0, self._in_zone[place[1]] > 0
-            around.setdefault(near, []).append(place)
+        around = grouped(
+            self._places.by_place,
+            lambda place: (self._in_rack[place[0]] > 0, self._in_zone[place[1]] > 0),
+        )
         for near in ((True, True), (True, False), (False, True)):
             if near in around:
                 yield Tier(float(near[0]), self._places.rows(around[near]))
@@ -115,13 +111,8 @@ class _Company:
         if not self.on:
             yield Tier(0.0)
             return
-        holders: dict[tuple[float, ...], list[int]] = {}
-        for row in self.on:
-            holders.setdefault(self.distance(row), []).append(row)
-        around: dict[tuple[float, ...], list[Place]] = {}
-        for place in self._places.by_place:
-            value: tuple[float, ...] = (-self._in_zone[place[1]], -self._in_rack[place[0]], 0)
-            around.setdefault(value, []).append(place)
+        holders = grouped(self.on, self.distance)
+        around = grouped(self._places.by_place, self._distance_of_the_empty)
         for each in sorted({*holders, *around}, reverse=True):
             rows = [row for row in self._places.rows(around.get(each, ())) if row not in self.on]
             yield Tier(float(each[0]), rows + holders.get(each, []))

@@ -100,16 +100,20 @@ def replica_table(replicas: list[dict[str, Any]]) -> Table:
     columns = ("state", "in flight", "waiting", "running", "KV used", *(["last error"] if errors else []))
     made = listing("replica", *(["pool"] if pools else []), *columns)
     for each in replicas:
-        load = each["load"] or {}
-        told = [load.get(name) for name in ("waiting_requests", "running_requests")]
-        used = load.get("kv_used_fraction")
         made.add_row(
             each["id"],
             *([each["pool"]] if pools else []),
             each["state"],
             str(each["requests_in_flight"]),
-            *("" if value is None else f"{value:g}" for value in told),
-            "" if used is None else f"{used:.0%}",
+            *load_cells(each),
             *([each["last_error"]] if errors else []),
         )
     return made
+
+
+def load_cells(replica: dict[str, Any]) -> list[str]:
+    """What its engine told of itself: requests waiting, requests running, share of the KV cache."""
+    load = replica["load"] or {}
+    told = [load.get(name) for name in ("waiting_requests", "running_requests")]
+    used = load.get("kv_used_fraction")
+    return [*("" if value is None else f"{value:g}" for value in told), "" if used is None else f"{used:.0%}"]

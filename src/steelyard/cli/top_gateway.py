@@ -11,7 +11,7 @@ from rich.text import Text
 
 from steelyard.cli.admin_client import read_admin, read_metrics
 from steelyard.cli.jobs_argument import span
-from steelyard.cli.status import status_of
+from steelyard.cli.status import load_cells, status_of
 from steelyard.cli.terminal import listing
 
 BAR_CELLS = 8
@@ -133,9 +133,6 @@ def replica_table(replicas: list[dict[str, Any]], rows: int) -> Table:
     made = listing("replica", *(["pool"] if pools else []), *columns)
     most = max([1, *(each["requests_in_flight"] for each in replicas)])
     for each in replicas[:rows]:
-        load = each["load"] or {}
-        told = [load.get(name) for name in ("waiting_requests", "running_requests")]
-        used = load.get("kv_used_fraction")
         flying = each["requests_in_flight"]
         made.add_row(
             each["id"],
@@ -144,7 +141,6 @@ def replica_table(replicas: list[dict[str, Any]], rows: int) -> Table:
             str(flying),
             "█" * round(BAR_CELLS * flying / most),
             f"{each['requests_per_s']:.1f}",
-            *("" if value is None else f"{value:g}" for value in told),
-            "" if used is None else f"{used:.0%}",
+            *load_cells(each),
         )
     return made

@@ -14,11 +14,11 @@ from steelyard.model.chance import Rng
 from steelyard.model.fleet import Eligible, Fleet
 from steelyard.model.pick import Pick
 from steelyard.model.request import Request
+from steelyard.policies.routing.prefix_ttft import BATCH_STEPS, BUSY_KEPT, MOST_BUSY, STAYING, WORK_KEPT
 from steelyard.policies.ties import least_slot
 
 ORACLE = "oracle"
-# As in `prefix_ttft`, or nearly.
-STALL_SHARE, BATCH_STEPS, MOST_BUSY, BUSY_KEPT, WORK_KEPT, STAYING = 0.03, 0.4, 0.85, 0.98, 0.99, 0.5
+STALL_SHARE = 0.03  # thrice what `prefix_ttft` counts; all else as there
 
 
 @runtime_checkable
@@ -39,7 +39,8 @@ class Oracle:
 
     def pick(self, request: Request, eligible: Eligible, fleet: Fleet, now_s: float) -> Pick:
         """Pick the least true cost."""
-        others = min(self._busy, MOST_BUSY) / (1.0 - min(self._busy, MOST_BUSY))
+        busy_share = min(self._busy, MOST_BUSY)
+        others = busy_share / (1.0 - busy_share)
         anywhere, here = 1.0 + (1.0 - STAYING) * others, STAYING * others / self._work_s
         cached: dict[int, int] = {}
         costs: dict[int, float] = {}

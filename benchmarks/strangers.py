@@ -130,6 +130,11 @@ async def honest(at: Front, requests: int, pace_s: float) -> list[float]:
     return sorted(took_s)
 
 
+def honest_p99_s(at: Front, requests: int) -> float:
+    """Of so many requests at the steady pace."""
+    return asyncio.run(honest(at, requests, 0.005))[int(requests * 0.99)]
+
+
 async def drip(port: int, count: int) -> None:
     """Open connections, say so, and send a byte on each every `DRIP_S`, until killed."""
     writers = []
@@ -188,12 +193,12 @@ def slow_heads(count: int, rounds: int, requests: int) -> list[str]:
         asyncio.run(honest(at, 200, 0.001))
         before = at.worker.memory_info().rss
         for _ in range(rounds):
-            alone_s.append(asyncio.run(honest(at, requests, 0.005))[int(requests * 0.99)])
+            alone_s.append(honest_p99_s(at, requests))
             with sink() as port, dripping(port, count):
-                elsewhere_s.append(asyncio.run(honest(at, requests, 0.005))[int(requests * 0.99)])
+                elsewhere_s.append(honest_p99_s(at, requests))
             with dripping(at.port, count):
                 held = max(held, (at.worker.memory_info().rss - before) / count)
-                beside_s.append(asyncio.run(honest(at, requests, 0.005))[int(requests * 0.99)])
+                beside_s.append(honest_p99_s(at, requests))
     alone, elsewhere, beside = median(alone_s), median(elsewhere_s), median(beside_s)
     return [
         f"| honest p99 alone, ms (median of {rounds}) | {alone * 1e3:.2f} | |",

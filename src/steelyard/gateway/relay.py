@@ -93,7 +93,8 @@ class Relay:
         self.first_s = now_s
         head = self._head_bytes()  # decides on the framing, so it comes first
         self._transport.write(head + (chunk(payload) if self._chunked else payload))
-        self._note(payload)
+        if self.so_far is None:
+            self._note(payload)
 
     def go_on(self, payload: bytes, framed: bytes | None) -> None:
         """Write more payload. framed: the same as one chunk, if it came so."""

@@ -52,9 +52,8 @@ _OWN = frozenset(
         b"x-real-ip",
     )
 )
-FORWARDED_PREFIX = (
-    b"x-forwarded-"  # For, Proto, Host, Port, Prefix ...: only a believed proxy's are told further
-)
+# For, Proto, Host, Port, Prefix ...: only a believed proxy's are told further.
+FORWARDED_PREFIX = b"x-forwarded-"
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from steelyard.model.errors import ConfigError
+from steelyard.model.errors import ConfigError, reason_of
 from steelyard.runtime.private_file import read_private
 
 DEFAULT_ADMIN = "http://127.0.0.1:9090"
@@ -51,9 +51,7 @@ def _ask(address: str, path: tuple[str, ...], method: str, timeout_s: float, as_
     except urllib.error.HTTPError as error:
         raise ConfigError(_message(error)) from None
     except (OSError, ValueError, HTTPException) as error:
-        reason = getattr(error, "reason", error)
-        reason = getattr(reason, "strerror", None) or str(reason) or type(error).__name__
-        reason = ascii(reason[:200])[1:-1].strip()
+        reason = ascii(reason_of(getattr(error, "reason", None) or error)[:200])[1:-1].strip()
         raise ConfigError(
             f"cannot ask the gateway at {address}: {reason}: name its admin port with --admin"
         ) from None

@@ -16,7 +16,7 @@ from steelyard.cluster.membership import ReplicaState
 from steelyard.config.schema import HealthOptions
 from steelyard.gateway.fleet_table import Row
 from steelyard.gateway.tls import NO_LINK, EngineLink, port_of
-from steelyard.model.errors import UpstreamError
+from steelyard.model.errors import UpstreamError, reason_of
 from steelyard.wire.chunked import ChunkedReader, MalformedChunk
 from steelyard.wire.http1_head import HEAD_END, ResponseHead, parse_response_head
 
@@ -108,8 +108,7 @@ class Probe:
         except TimeoutError:
             error, changed = f"no answer within {self.options.timeout_s:g} s", False
         except (OSError, UpstreamError) as problem:
-            said = getattr(problem, "strerror", None) or str(problem)  # without "[Errno 111]"
-            error, changed = said or type(problem).__name__, False
+            error, changed = reason_of(problem), False
         self.last_error = error
         return self._judge(error == "") or changed
 

@@ -71,3 +71,8 @@ class NoEligibleReplica(SteelyardError):
             reasons += f" and {len(excluded) - 8} more"
         subject = f"model {model!r}" if model else "this request"
         super().__init__(f"no replica can serve {subject} ({reasons or 'none registered'})")
+
+
+def reason_of(error: object) -> str:
+    """What went wrong, for a sentence: without the number that stands before it in an OSError's text."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import click
@@ -103,7 +104,7 @@ def compare(
                 rng,
                 traffic.requests[0].block_tokens,
             )
-            answers = fleet.run(traffic.requests, on_arrival=lambda bar=bar: progress.advance(bar))  # type: ignore[misc]  # mypy infers no default of a lambda
+            answers = fleet.run(traffic.requests, on_arrival=partial(progress.advance, bar))
             reports.append(summarise(name, answers, len(profiles), OBJECTIVE))
     return reports
 

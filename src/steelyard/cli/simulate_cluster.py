@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
@@ -132,7 +133,7 @@ def _run(trial: Trial, names: tuple[str, ...], seeds: range, quiet: bool) -> Res
         for name in names:
             total = sum(1 for _ in trial.events(seeds[0])) * len(seeds)
             bar = progress.add_task(name, total=total)
-            results.append(trial.compare(name, seeds, lambda bar=bar: progress.advance(bar)))  # type: ignore[misc]  # mypy infers no default of a lambda
+            results.append(trial.compare(name, seeds, partial(progress.advance, bar)))
     return results
 
 

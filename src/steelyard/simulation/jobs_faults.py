@@ -243,9 +243,9 @@ class Run:
         if controller is None:
             raise Violation("no controller came back")
         for name in world.agents:
-            self._guarded(lambda name=name: controller.order(NodeUncordoned(node_id=name)))  # type: ignore[misc]  # mypy infers no default of a lambda
+            self._guarded(partial(controller.order, NodeUncordoned(node_id=name)))
         for job_id in [*controller.state.jobs]:
-            self._guarded(lambda job_id=job_id: controller.order(ResumeOrdered(job_id=job_id)))  # type: ignore[misc]  # mypy infers no default of a lambda
+            self._guarded(partial(controller.order, ResumeOrdered(job_id=job_id)))
 
     # --- what must hold -----------------------------------------------------------------------------------
 

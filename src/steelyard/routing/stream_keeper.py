@@ -2,7 +2,7 @@
 
 Whole events only are passed on, each understood before it goes; bytes that need no change go as they
 came. When the engine is lost, `go_on` says what to ask the next one, and from then on its events are
-spliced behind what was given. Cost: 0.7 µs an event while all is well, 2.7 µs
+spliced behind what was given. Cost: 0.2 µs an event while all is well, 1.8 µs
 for one that must be decoded (benchmarks/streams.py).
 """
 

@@ -13,7 +13,7 @@ def decimal(number: int) -> bytes:
 
 
 def digits_from(data: bytes, start: int) -> tuple[int, int]:
-    """(the number that begins at `start`, where its digits end); -1 for no digit, or more than `MAX_DIGITS`."""
+    """(the number that begins at `start`, where it ends); -1 for no digit, or more than `MAX_DIGITS`."""
     number, at, end = 0, start, min(len(data), start + MAX_DIGITS + 1)
     while at < end:
         digit = data[at] - 48

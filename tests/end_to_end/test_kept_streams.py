@@ -29,6 +29,7 @@ from tests.harness.chaos_engine import (
     chunked,
     content_events,
     in_turn,
+    reset,
     says,
     says_and_hangs,
     says_and_resets,
@@ -36,7 +37,7 @@ from tests.harness.chaos_engine import (
 )
 from tests.harness.chaos_proxy import ChaosProxy, chaos_proxy
 from tests.harness.processes import Running, configured_gateway, engines, metrics, wait_until
-from tests.harness.raw_client import Answer, ask, post
+from tests.harness.raw_client import Answer, ask, connected, post
 
 from steelyard.emulator import api
 from steelyard.engines.text import tokens
@@ -90,7 +91,7 @@ class Heard:
 def heard(answer: Answer) -> Heard:
     found = Heard()
     for part in answer.body.split(b"\n\n"):
-        data = part.removeprefix(b"data: ")
+        data = part.lstrip(b"\n").removeprefix(b"data: ")
         if data == b"[DONE]":
             found.done += 1
         if not data.startswith(b"{"):
@@ -249,6 +250,10 @@ FAULTS: dict[str, Behaviour] = {
     ),
     "says no JSON": says_and_hangs(ONE_TWO + chunked(b"data: {nonsense\n\n")),
     "says a list": says_and_hangs(ONE_TWO + chunked(b"data: [1]\n\n")),
+    "says choices that are none": says_and_hangs(ONE_TWO + chunked(b'data: {"id":"c1","choices":5}\n\n')),
+    "says a delta that is none": says_and_hangs(
+        ONE_TWO + chunked(b'data: {"id":"c1","choices":[{"index":0,"delta":[]}]}\n\n')
+    ),
     "reports an error": says_and_hangs(
         ONE_TWO + chunked(b'data: {"error":{"message":"dead","code":500}}\n\n')
     ),
@@ -276,6 +281,7 @@ def test_whatever_breaks_a_stream_another_engine_goes_on(
     found = heard(answer)
     assert (answer.whole, found.text, found.errors) == (True, "one two three", [])
     assert (found.done, found.finish, found.ids) == (1, ["stop"], {"c1"})
+    assert len(answer.body.split(b"\n\n")) == 6  # and nothing else
     assert asked(front, PLAIN).whole
 
 
@@ -354,12 +360,39 @@ def test_a_stream_that_is_complete_is_whole_though_its_engine_dies_before_the_la
 def test_a_stream_whose_end_is_missing_gets_it_at_once(shared: tuple[Running, list[ChaosEngine]]) -> None:
     front, both = shared
     clean_end = says(STREAM_HEAD + content_events("one ") + LAST_CHUNK, stays=True)
-    for behaviour in (stream_of(["one "], done=False), clean_end):
+    unended = [
+        says(STREAM_HEAD + content_events("one ") + chunked(end) + LAST_CHUNK, stays=True)
+        for end in (b"\n", b"data: [DONE]", b"data: [DONE]\n")
+    ]
+    for behaviour in (stream_of(["one "], done=False), clean_end, *unended):
         both[0].behaviour = both[1].behaviour = behaviour
         started_s = time.monotonic()
         answer = asked(front, PLAIN)
         assert (answer.whole, heard(answer).text, heard(answer).done) == (True, "one ", 1)
         assert time.monotonic() - started_s < 1
+
+
+@pytest.mark.parametrize("mode", ["off", "auto"])
+def test_who_has_all_of_a_stream_was_served_however_its_connection_ends(tmp_path: Path, mode: str) -> None:
+    """The engine hangs behind `[DONE]`: the client leaves, or waits a moment for the end of the framing."""
+    everything = ONE_TWO + chat_event("{}", '"stop"') + chunked(b"data: [DONE]\n\n")
+    with (
+        chaos_engines(says_and_hangs(everything)) as (engine,),
+        gateway_to(tmp_path, engine.url, streams=f'continuation = "{mode}"', between_s=2) as front,
+    ):
+        with connected(front.addresses["gateway"]) as client:
+            client.sendall(post(CHAT, json.dumps(PLAIN).encode()))
+            heard_so_far = b""
+            while b"[DONE]" not in heard_so_far:
+                heard_so_far += client.recv(65_536)
+            reset(client)
+        served = 'steelyard_requests_total{pool="default",status="2xx"}'
+        wait_until(lambda: metrics(front)[served] == 1)
+        answer = asked(front, PLAIN)
+        assert (answer.whole, heard(answer).done, heard(answer).errors) == (True, 1, [])
+        counts = metrics(front)
+        assert counts["steelyard_cut_streams_total"] == 0
+        assert counts['steelyard_wasted_tokens_total{cause="left"}'] == 0
 
 
 def test_a_crawling_stream_moves_to_another_engine(tmp_path: Path) -> None:

@@ -321,6 +321,14 @@ def check_unfinished(data: bytes, seen: int) -> None:
         raise BadRequest("malformed request: a CR or LF stands alone in the head")
 
 
+def check_unfinished_answer(data: bytes) -> None:
+    """Refuse what can no longer become an engine's head, before it has an end. Raises UpstreamError."""
+    if not b"HTTP/1.".startswith(data[:7]):
+        raise UpstreamError("the answer is not HTTP/1")
+    if data.count(b"\n") != data.count(b"\r\n"):  # with LF alone it would have no end for ever
+        raise UpstreamError("malformed response head: an LF stands alone in the head")
+
+
 def parse_response_head(data: bytes, max_fields: int = 256) -> ResponseHead:
     """Read one response head, from its first byte to its empty line.
 

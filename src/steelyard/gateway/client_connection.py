@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 MAX_PIPELINED_BYTES: Final = 65_536
 CLOSING_TIMEOUT_S: Final = 30.0  # without a byte taken
 LINGER_S: Final = 3.0  # how long what a refused client still sends is read, so that it reads the refusal
-TLS_LINGER_S: Final = 0.5  # how long it may pause, where it is not told by a half-close that we send no more
 HALF_CLOSE_PROBE_AFTER_S: Final = 0.4
 FORGET_HEAD_AFTER_S: Final = 2.0
 
@@ -42,7 +41,6 @@ class ClientConnection:
         "_heads",
         "_idle_timeout_s",
         "_limits",
-        "_linger_until_s",
         "_lingering",
         "_max_body_bytes",
         "_quiet_since_s",
@@ -71,7 +69,7 @@ class ClientConnection:
         self._reading_paused = False
         self._half_closed_s = 0.0
         self._serving = self.writing_paused = self._lingering = False
-        self._closing_s = self._linger_until_s = 0.0
+        self._closing_s = 0.0
         self._unsent_bytes = 0
         self._deadline_s = self._quiet_since_s = 0.0
         self._forwarding = self._scheme = b""
@@ -110,7 +108,7 @@ class ClientConnection:
         if self._upload is not None:
             self._take_body(data)
         elif self._lingering:
-            self._go_on_lingering()
+            return
         elif self._head_seen and b"\n" not in data and self._buffer:
             self._take_piece_of_head(data)
         elif self.exchange is None and not self.writing_paused:
@@ -305,25 +303,18 @@ class ClientConnection:
         """Close so that the client can read what was written, whatever it still sends (RFC 9112 section 9.6).
 
         A socket that is closed with bytes unread sends a reset, which overtakes the answer. TLS has no
-        half-close here: such a client is closed as soon as it pauses.
+        half-close here and needs none: uvloop says farewell, and drops what comes until the client has, too.
         """
-        if self._half_closed_s:
-            self.transport.close()  # all that it sent has been read
+        if self._half_closed_s or not self.transport.can_write_eof():
+            self.transport.close()
             return
         self._lingering = True
         self._buffer = b""
-        self._linger_until_s = self._deadline_s = monotonic() + LINGER_S
+        self._deadline_s = monotonic() + LINGER_S
         if self._reading_paused:
             self._reading_paused = False
             self.transport.resume_reading()
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-        else:
-            self._go_on_lingering()
-
-    def _go_on_lingering(self) -> None:
-        if not self.transport.can_write_eof():
-            self._deadline_s = min(self._linger_until_s, monotonic() + TLS_LINGER_S)
+        self.transport.write_eof()
 
     # --- called by the sweeper -----------------------------------------------------------------
 

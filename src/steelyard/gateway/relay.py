@@ -18,6 +18,7 @@ from steelyard.wire.openai_bodies import Usage
 
 TAIL_PAYLOADS: Final = 4  # the usage stands in one of the last payloads, before `[DONE]`
 MAX_READ_USAGE_BYTES: Final = 1 << 20
+_LAST_EVENTS: Final = (b"data: [DONE]", b"data:[DONE]")
 
 
 class Relay:
@@ -129,6 +130,17 @@ class Relay:
         # No final chunk: the body stays visibly unfinished.
         self._transport.write_now(chunk(b"\n\n" + answers.stream_error(message)))
         return True
+
+    @property
+    def said_all(self) -> bool:
+        """Whether a stream's `[DONE]` has gone out: only the end of the framing is missing then."""
+        if self.so_far is not None:
+            return self.so_far.done
+        return self.head.event_stream and self.length < 0 and self.tail.rstrip(b"\r\n").endswith(_LAST_EVENTS)
+
+    def unheard(self) -> None:
+        """The client is gone: nothing more is written."""
+        self._chunked = False
 
     @property
     def tail(self) -> bytes:

@@ -128,3 +128,11 @@ class HeadReader(Generic[Meaning]):
             self._start = data[: end + 4]
         elif at >= len(_NAME) and data[at - len(_NAME) : at].lower() == _NAME:
             self._start, self._rest = data[:at], data[data.find(b"\r", at) : end + 4]
+
+
+def without_empty_lines(data: bytes) -> bytes:
+    """What follows the empty lines before a request, which are ignored (RFC 9112 section 2.2)."""
+    at = 0
+    while data.startswith(b"\r\n", at):
+        at += 2
+    return data[at:]

@@ -104,6 +104,12 @@ def test_a_mistake_is_named_with_its_remedy(tmp_path: Path, table: dict[str, Any
     assert str(refused.value).startswith("train.toml")
 
 
+def test_a_program_may_say_nothing_by_none(tmp_path: Path) -> None:
+    said = {"command": "x", "deadline": None, "tasks": None, "resources": {"cpu_cores": None, "gpus": 1}}
+    job = from_table(said, tmp_path)
+    assert (job.deadline_s, job.tasks, job.demand.cpu_cores, job.demand.gpus) == (None, 1, 1.0, 1.0)
+
+
 def test_a_name_that_nobody_chose_is_made_printable(tmp_path: Path) -> None:
     assert from_table({"command": ["/bin/a\nb" + "c" * 300]}, tmp_path).name == "a?b" + "c" * 197
 
@@ -154,14 +160,17 @@ def test_a_shard_with_too_many_files_is_refused() -> None:
     [
         ("A:cpu_cores", "'cpu_cores' is not KEY=VALUE"),
         ("A:cores=2", "unknown key 'cores': did you mean 'cpu_cores'?"),
-        ("A:cpu_cores=2", "say both cpu_cores (above 0) and memory, or neither"),
+        ("A:cpu_cores=2", "say both cpu_cores (above 0) and memory, or no amount at all"),
+        ("A:gpus=8", "node 'A': say both cpu_cores (above 0) and memory, or no amount at all"),
         ("a/b", "a node's name is 'a/b'"),
         ("a\x1bb", "a node's name is 'a\\x1bb'"),
         ("x" * 65, "at most 64"),
-        ("A:cpu_cores=nan,memory=1", "cpu_cores (above 0)"),
+        ("A:cpu_cores=nan,memory=1", "node 'A': cpu_cores is nan: it must be a finite number"),
+        ("A:cpu_cores=0,memory=1", "cpu_cores (above 0)"),
         ("A:cpu_cores=inf,memory=1", "cpu_cores is inf: it must be a finite number"),
         ("A:cpu_cores=1,memory=1,gpus=-1", "gpus is -1: it must be 0 or more"),
-        ("A:sample_interval=nan", "sample_interval is nan"),
+        ("A:sample_interval=nan", "node 'A': sample_interval is 'nan': write"),
+        ("A:sample_interval=9h", "sample_interval is 32400.0: it must be in"),
         ("A:cpu_cores=x,memory=1", "Expected `float"),
     ],
 )
@@ -180,6 +189,8 @@ def test_quotas_from_a_file(tmp_path: Path) -> None:
     assert quotas["research"].limited == ("memory_bytes", "gpus")
     assert (quotas["research"].nominal.gpus, quotas["research"].borrow) == (8, True)
     assert not quotas["guests"].borrow
+    path.write_text('[tenants.research]\nnetwork = "100MB/s"\n')
+    assert read_quotas(path)["research"].nominal.network_bytes_per_s == 1e8
     path.write_text("[tenants.none]\n")
     with pytest.raises(ConfigError, match="tenant 'none' has no amount"):
         read_quotas(path)

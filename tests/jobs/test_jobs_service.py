@@ -61,7 +61,8 @@ def test_no_piece_of_a_log_cuts_a_character(service: RunningJobs, tmp_path: Path
     go = tmp_path / "go"
     job_id = service.submit(
         "i=0; printf x; while [ $i -lt 20000 ]; do printf 'éééééééé'; i=$((i+1)); done; "
-        f"printf '\\303'; touch {tmp_path}/half; while [ ! -e {go} ]; do sleep 0.05; done; printf '\\251\\377'"
+        f"printf '\\303'; touch {tmp_path}/half; while [ ! -e {go} ]; do sleep 0.05; done; "
+        "printf '\\251\\377'"
     )
     eventually((tmp_path / "half").exists)
     before = service.client.ask("logs", task=job_id, offset=2 * 8 * 20000 + 1)

@@ -1,7 +1,7 @@
 """Jobs as people write them."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -12,7 +12,7 @@ from steelyard.jobs.declared_quotas import read_quotas
 from steelyard.jobs.shards import deal_files, deal_keys
 from steelyard.jobs.specification import from_table, read_jobs
 from steelyard.jobs.submission import submit_file
-from steelyard.model.errors import ConfigError
+from steelyard.model.errors import BadRequest, ConfigError
 
 
 def test_a_file_with_everything(tmp_path: Path) -> None:
@@ -119,6 +119,11 @@ def test_a_name_that_nobody_chose_is_made_printable(tmp_path: Path) -> None:
     [
         ("jobs = [1]", "has no jobs: write each as a [[jobs]] table"),
         ("jobs = []", "has no jobs"),
+        (
+            '[[jobs]]\ncommand = "x"\n[[job]]\ncommand = "x"\n',
+            "'job' stands beside [[jobs]]: put it into one",
+        ),
+        ("", "missing required field `command`"),
         ("a = " + "[" * 5000, "is not valid TOML"),
         (b"\xff\xfe", "it is not UTF-8 text"),
     ],
@@ -140,6 +145,20 @@ def test_jobs_of_a_file_that_wait_for_each_other_are_refused_before_one_is_submi
     )
     with pytest.raises(ConfigError, match="job 'a' is after 'b', which is not before it in the file"):
         submit_file(JobsClient(tmp_path), path)
+
+
+def test_a_file_of_which_a_job_is_after_none_that_there_is_is_refused_before_one_is_submitted(
+    tmp_path: Path,
+) -> None:
+    class Asked:
+        def ask(self, op: str, job: str) -> None:
+            assert op == "job"
+            raise BadRequest(f"there is no job {job!r}")
+
+    path = tmp_path / "late.toml"
+    path.write_text('[[jobs]]\ncommand = "true"\n[[jobs]]\nname = "b"\ncommand = "true"\nafter = ["77"]\n')
+    with pytest.raises(ConfigError, match=r"late\.toml: job 'b' is after '77': there is no job '77'"):
+        submit_file(cast(JobsClient, Asked()), path)
 
 
 def test_amounts() -> None:
@@ -195,7 +214,9 @@ def test_quotas_from_a_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="tenant 'none' has no amount"):
         read_quotas(path)
     path.write_text("[tenants.none]\ngpu = 1\n")
-    with pytest.raises(ConfigError, match="unknown field `gpu`"):
+    with pytest.raises(
+        ConfigError, match=r"unknown field `gpu` - at `\$.tenants\[...\]`: did you mean 'gpus'"
+    ):
         read_quotas(path)
 
 
@@ -209,5 +230,11 @@ def test_nodes_from_a_file(tmp_path: Path) -> None:
     assert (first.spare, first.capacity.memory_bytes) == (True, 2**30)
     assert second.capacity is None
     path.write_text('[[nodes]]\nname = "A"\n[[nodes]]\nname = "A"\n')
-    with pytest.raises(ConfigError, match="two nodes are named 'A'"):
+    with pytest.raises(ConfigError, match=r"nodes.toml: two nodes are named 'A'"):
+        read_nodes(path)
+    path.write_text('[[nodes]]\nname = "A"\ncpu_core = 2\n')
+    with pytest.raises(ConfigError, match=r"at `\$.nodes\[0\]`: did you mean 'cpu_cores'\?"):
+        read_nodes(path)
+    path.write_text('[[nodes]]\nname = "A"\ncpu_cores = 2\n')
+    with pytest.raises(ConfigError, match=r"nodes\.toml: node 'A': say both cpu_cores"):
         read_nodes(path)

@@ -8,7 +8,7 @@ import msgspec
 
 from steelyard.jobs.amounts import number_of
 from steelyard.jobs.executors.local_node import LocalNode
-from steelyard.jobs.toml_file import read_toml
+from steelyard.jobs.toml_file import named, read_toml
 from steelyard.jobs.written import Written, WrittenForm
 from steelyard.model.errors import ConfigError, nearest_or_known
 from steelyard.model.resources import Resources
@@ -36,7 +36,9 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 def read_nodes(path: Path) -> list[LocalNode]:
     """The nodes of a file. Raises ConfigError."""
-    return checked([declared(table) for table in read_toml(path, _File).nodes])
+    found = read_toml(path, _File)
+    with named(path):
+        return checked([declared(table) for table in found.nodes])
 
 
 def parse_node(text: str) -> LocalNode:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from steelyard.jobs.toml_file import read_toml
+from steelyard.jobs.toml_file import named, read_toml
 from steelyard.jobs.written import WrittenForm
 from steelyard.model.errors import ConfigError
 from steelyard.model.resources import Resources
@@ -27,7 +27,9 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 def read_quotas(path: Path) -> dict[str, Quota]:
     """Tenant → quota. Raises ConfigError."""
-    return quotas_of(read_toml(path, _File).tenants)
+    found = read_toml(path, _File)
+    with named(path):
+        return quotas_of(found.tenants)
 
 
 def quotas_of(tenants: Mapping[str, TenantTable]) -> dict[str, Quota]:

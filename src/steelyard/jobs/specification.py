@@ -90,8 +90,10 @@ _NESTED: dict[str, type[msgspec.Struct]] = {"resources": ResourceTable, "retry":
 def read_jobs(path: Path) -> list[JobSpecification]:
     """The jobs of a file, in order; `after` may still hold names of the file. Raises ConfigError."""
     table = load_toml(path)
-    tables = table["jobs"] if set(table) == {"jobs"} and isinstance(table["jobs"], list) else [table]
-    if not tables or not all(isinstance(each, dict) for each in tables):
+    tables = table.pop("jobs", [table])
+    if table and tables != [table]:
+        raise ConfigError(f"{path}: {next(iter(table))!r} stands beside [[jobs]]: put it into one of them")
+    if not tables or not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
         raise ConfigError(f"{path} has no jobs: write each as a [[jobs]] table")
     base = path.resolve().parent
     return [from_table(each, base, default_name=path.stem, where=str(path)) for each in tables]

@@ -18,6 +18,7 @@ COMPILED = (
     "gateway/routes.py",
     "gateway/receipts.py",
     "gateway/context.py",
+    "gateway/outlet.py",
     "gateway/exchange.py",
     "gateway/setbacks.py",
     "gateway/upstream.py",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from steelyard.gateway import answers, forwarding, refusals, setbacks
 from steelyard.gateway.exchange import Exchange
+from steelyard.gateway.outlet import Outlet
 from steelyard.gateway.request_plan import RequestPlan
 from steelyard.model.errors import BadRequest
 from steelyard.wire.chunked import ChunkedReader, MalformedChunk
@@ -91,10 +92,10 @@ class ClientConnection:
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Accept, unless the worker has as many connections as it may."""
-        self.transport = cast(asyncio.Transport, transport)
-        # What is written goes to the kernel at once, not after all that came in the same turn of the loop.
-        # Not 0: uvloop's TLS takes an empty buffer for a full one then, and pauses at every second write.
-        self.transport.set_write_buffer_limits(high=1)
+        # What the kernel does not take at once pauses whoever writes. Not 0: uvloop's TLS takes an empty
+        # buffer for a full one then, and pauses at every second write.
+        cast(asyncio.Transport, transport).set_write_buffer_limits(high=1)
+        self.transport = Outlet(cast(asyncio.Transport, transport), self._context.outbox)
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if isinstance(peer, tuple) else ""
         self._scheme = b"http" if transport.get_extra_info("sslcontext") is None else b"https"
@@ -132,6 +133,7 @@ class ClientConnection:
     def eof_received(self) -> bool:
         """The client sends no more. It may still be waiting for its answer: keep the way back open."""
         if self.exchange is None:
+            self.transport.leave()  # asyncio closes it now
             return False
         self._half_closed_s = monotonic()
         return True
@@ -139,6 +141,7 @@ class ClientConnection:
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone: whatever was being done for it stops."""
         self._context.connections.discard(self)
+        self.transport.drop()
         if self.exchange is not None:
             exchange, self.exchange = self.exchange, None
             exchange.client_left()

@@ -174,7 +174,7 @@ class ClientConnection:
                 if plan is None:
                     self._buffer = data
                     self._check_unfinished_head(data)
-                    return
+                    break
                 self._head_seen = 0
                 length, body_at = self._heads.length, self._heads.body_at
                 stop = body_at + length if length > 0 else body_at
@@ -184,8 +184,9 @@ class ClientConnection:
                 else:
                     self._buffer = data[stop:]
                     self._start(plan, data[body_at:stop])
-                busy = self.exchange is not None or self._upload is not None or self.writing_paused
-                if busy or self._lingering or self.transport.is_closing():
+                if self.exchange is not None or self._upload is not None or self.writing_paused:
+                    break
+                if self._lingering or self.transport.is_closing():
                     return
                 data = self._buffer
         except BadRequest as error:

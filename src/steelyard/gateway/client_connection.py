@@ -176,6 +176,11 @@ class ClientConnection:
                     self._check_unfinished_head(data)
                     break
                 self._head_seen = 0
+                if plan.head.https_only and self._scheme == b"http" and not self.believed:
+                    # RFC 9110 section 7.4: what is asked for by https is not given in the open.
+                    raise BadRequest(
+                        "an https address is not served over a plain connection", http_status=421
+                    )
                 length, body_at = self._heads.length, self._heads.body_at
                 stop = body_at + length if length > 0 else body_at
                 if plan.chunked or stop > len(data):

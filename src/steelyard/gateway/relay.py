@@ -176,5 +176,5 @@ def whole_tokens(body: bytes) -> tuple[int, int]:
     at = body.rfind(b'"usage":')
     if at < 0:
         return 0, -1
-    usage = body[at:]
-    return max(0, count_after(usage, b'"completion_tokens":')), count_after(usage, b'"cached_tokens":')
+    output = count_after(body, b'"completion_tokens":', at)
+    return output if output > 0 else 0, count_after(body, b'"cached_tokens":', at)

@@ -195,7 +195,7 @@ class ClientConnection:
                     return
                 data = self._buffer
         except BadRequest as error:
-            self.refuse(error)
+            self.refuse(error, head_only=data.startswith(b"HEAD "))
         finally:
             self._serving = False
         if self._half_closed_s and self.exchange is None and not self.writing_paused:
@@ -207,7 +207,7 @@ class ClientConnection:
         try:
             self._check_unfinished_head(self._buffer)
         except BadRequest as error:
-            self.refuse(error)
+            self.refuse(error, head_only=self._buffer.startswith(b"HEAD "))
 
     def _check_unfinished_head(self, data: bytes) -> None:
         """Decide whether a head that has not ended may go on: as if all of it had come at once."""
@@ -242,7 +242,7 @@ class ClientConnection:
         try:
             done = upload.feed(data, monotonic())
         except BadRequest as error:
-            self.refuse(error)
+            self.refuse(error, head_only=upload.plan.is_head)
             return
         self._deadline_s = upload.deadline_s
         if done:
@@ -297,12 +297,15 @@ class ClientConnection:
             return forwarding.lines_behind(self.peer, self._scheme, plan.head.own)
         return self._forwarding
 
-    def refuse(self, error: BadRequest) -> None:
-        """Answer a request that was not understood, and close: what follows cannot be trusted."""
+    def refuse(self, error: BadRequest, *, head_only: bool = False) -> None:
+        """Answer a request that was not understood, and close: what follows cannot be trusted.
+
+        head_only: it is a HEAD.
+        """
         self._upload, self._buffer = None, b""
         self._context.meters.client_error(error.http_status)
         extra = refusals.CHALLENGE if error.http_status == 401 else b""
-        self.transport.write(answers.error(error, close=True, extra=extra))
+        self.transport.write(answers.error(error, close=True, extra=extra, head_only=head_only))
         if error.http_status == 408:
             self.transport.close()  # it sends nothing
         else:

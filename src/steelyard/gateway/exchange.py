@@ -135,7 +135,7 @@ class Exchange(AnswerReceiver):
         else:
             models = self.context.models(pool.name)
             body = answers.model_list(models if tenant is None else tenant.usable(models))
-            self.answer_locally(answers.answer(200, body, extra=extra), 200)
+            self.answer_locally(answers.answer(200, body, extra=extra, head_only=self.plan.is_head), 200)
 
     def forward(self, now_s: float) -> None:
         """Pick a replica and ask it."""

@@ -15,6 +15,7 @@ from pathlib import Path
 COMPILED = (
     "gateway/client_connection.py",
     "gateway/request_plan.py",
+    "gateway/request_body.py",
     "gateway/routes.py",
     "gateway/receipts.py",
     "gateway/context.py",

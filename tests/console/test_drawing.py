@@ -2,7 +2,7 @@
 
 import pytest
 
-from steelyard.console.drawing import ago, number, score, seconds, span, tiny
+from steelyard.console.drawing import ago, number, score, seconds, sentence, span, tiny
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,8 @@ def test_how_long_ago_is_in_whole_units() -> None:
         "3 min",
         "2 h",
     ]
+
+
+def test_a_message_becomes_a_sentence_without_the_terminals_remedy() -> None:
+    assert sentence("nobody is here (why): start one with `x`, or not") == "Nobody is here (why)."
+    assert sentence("Told.") == "Told."

@@ -96,7 +96,7 @@ def test_why_tells_the_candidates_the_scores_and_the_reason(served: Served) -> N
     assert set(scores) == {"engine-0", "engine-1", "engine-2"}
     assert scores[pick["replica"]] <= 1.3 * min(scores.values())
     shown = cli("why", served.ids[-1], "--admin", admin).output
-    assert f"{pick['replica']}, since: {pick['reason']}" in shown
+    assert f"{pick['replica']}, because: {pick['reason']}" in shown
     assert "tokens, " in shown
 
 

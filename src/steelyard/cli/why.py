@@ -49,7 +49,7 @@ def _list(picks: list[dict[str, Any]]) -> Table:
 def _explain(terminal: Console, pick: dict[str, Any]) -> None:
     terminal.print(
         f"{_clock(pick['at'])}  pool {pick['pool']}, try {pick['attempt']}: "
-        f"{pick['replica']}, since: {pick['reason']}",
+        f"{pick['replica']}, because: {pick['reason']}",
     )
     terminal.print(
         f"  prompt of {pick['prompt_tokens']:,} tokens, {pick['matched_tokens']:,} of them believed "

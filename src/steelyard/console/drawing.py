@@ -12,6 +12,8 @@ def seconds(value: float | None) -> str:
     """A time: 12 ms, 1.25 s, 3.2 min."""
     if value is None:
         return UNKNOWN
+    if 0 < value < 0.0005:
+        return "< 1 ms"
     if abs(value) < 1.0:
         return f"{value * 1000:.0f} ms"
     for unit, size in _SPANS:
@@ -92,6 +94,12 @@ def share(value: float | None, whole: float, length: float = 100.0) -> str:
     return f"{min(1.0, max(0.0, value / whole)) * length:.1f}"
 
 
+def sentence(text: str) -> str:
+    """A message as a sentence of a page; what it says a command line should do then is left out."""
+    text = text.partition(": start one with")[0]
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
 def in_query(value: str) -> str:
     """A value as it stands in a link."""
     return quote(value, safe="")
@@ -99,5 +107,19 @@ def in_query(value: str) -> str:
 
 FILTERS = {
     function.__name__: function
-    for function in (seconds, span, size, number, percent, tiny, score, measure, clock, ago, share, in_query)
+    for function in (
+        seconds,
+        span,
+        size,
+        number,
+        percent,
+        tiny,
+        score,
+        measure,
+        clock,
+        ago,
+        share,
+        in_query,
+        sentence,
+    )
 }

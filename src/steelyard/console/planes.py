@@ -24,7 +24,7 @@ class GatewayPlane(Protocol):
         ...
 
     async def picks(self, text: str = "") -> list[dict[str, Any]]:
-        """The newest receipts in which a text occurs. Raises BadRequest."""
+        """The newest receipts in which a text occurs; candidates may be left out. Raises BadRequest."""
         ...
 
     async def why(self, request_id: str) -> list[dict[str, Any]]:

@@ -116,7 +116,7 @@ def record_of(
     if exchange.context.configuration.access_log_decisions:
         record["prefix_block_tokens"] = request.prefix_block_tokens
         record["prefix_hashes"] = request.prefix_hashes
-        record["decision"] = decision(pick, fleet) if pick is not None else None
+        record["decision"] = decision(pick, fleet.ids) if pick is not None else None
     if exchange.context.tracing is not None:
         exchange.context.tracing.ended(exchange, pick, fleet, record)
     return record

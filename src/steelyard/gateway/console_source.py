@@ -62,9 +62,8 @@ class ConsoleSource:
         )
 
     async def picks(self, text: str = "") -> list[dict[str, Any]]:
-        """The newest receipts, those that a text occurs in. Raises BadRequest."""
-        found = await self._gateway.generation.inquire(f"/picks/{text}" if text else "/picks")
-        return found if isinstance(found, list) else []
+        """The newest receipts, those that a text occurs in, without what was compared. Raises BadRequest."""
+        return await self._gateway.generation.picks(text)
 
     async def why(self, request_id: str) -> list[dict[str, Any]]:
         """The receipts of one request, first try first. Raises BadRequest when none is kept."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from socket import socket
 from time import monotonic
+from typing import Any
 
 from steelyard.cluster.membership import ReplicaState
 from steelyard.config.schema import Configuration, PoolOptions
@@ -78,7 +79,7 @@ class Generation:
         ]
         self._loads_changed = False
         self._board = self.page.question_board()
-        self._inquiry = Inquiry(self._board)
+        self._inquiry = Inquiry(self._board, _names(self.rows))
         self._watchdog = Watchdog(configuration.stalled_worker_timeout_s)
         self.given_up = 0
         self._probing: list[asyncio.Task[None]] = []
@@ -184,8 +185,14 @@ class Generation:
 
     async def inquire(self, path: str) -> object:
         """A page made of what workers answer: /picks, /shadow, /why/REQUEST_ID. Raises BadRequest."""
-        rows = [process.row for process in self.workers.processes]
-        return await self._inquiry.read(path, rows, self.configuration)
+        return await self._inquiry.read(path, self._asked(), self.configuration)
+
+    async def picks(self, text: str) -> list[dict[str, Any]]:
+        """The newest picks, those that a text occurs in, without what was compared. Raises BadRequest."""
+        return await self._inquiry.listed(text, self._asked())
+
+    def _asked(self) -> dict[int, int]:
+        return {process.row: process.handle.pid for process in self.workers.processes}
 
     @property
     def restarts(self) -> int:

@@ -18,6 +18,7 @@ from steelyard.wire.openai_bodies import Usage
 
 TAIL_PAYLOADS: Final = 4  # the usage stands in one of the last payloads, before `[DONE]`
 MAX_READ_USAGE_BYTES: Final = 1 << 20
+_LAST_EVENTS: Final = (b"data: [DONE]", b"data:[DONE]")
 
 
 class Relay:
@@ -131,6 +132,17 @@ class Relay:
         return True
 
     @property
+    def said_all(self) -> bool:
+        """Whether a stream's `[DONE]` has gone out: only the end of the framing is missing then."""
+        if self.so_far is not None:
+            return self.so_far.done
+        return self.head.event_stream and self.length < 0 and self.tail.rstrip(b"\r\n").endswith(_LAST_EVENTS)
+
+    def unheard(self) -> None:
+        """The client is gone: nothing more is written."""
+        self._chunked = False
+
+    @property
     def tail(self) -> bytes:
         """The end of the answer as it was passed on: its last payloads, or all of one that came as one."""
         return b"".join(self._tail)
@@ -164,5 +176,5 @@ def whole_tokens(body: bytes) -> tuple[int, int]:
     at = body.rfind(b'"usage":')
     if at < 0:
         return 0, -1
-    usage = body[at:]
-    return max(0, count_after(usage, b'"completion_tokens":')), count_after(usage, b'"cached_tokens":')
+    output = count_after(body, b'"completion_tokens":', at)
+    return output if output > 0 else 0, count_after(body, b'"cached_tokens":', at)

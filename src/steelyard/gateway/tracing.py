@@ -109,7 +109,6 @@ class Tracing:
         whole, self._whole = self._whole, b""
         if not context.sampled:
             return
-        now_s = exchange.started_s + record["total_s"]
         relay = exchange.relay
         trace = Trace(
             trace_id=context.trace_id,
@@ -122,21 +121,18 @@ class Tracing:
             cached_tokens=relay.tokens()[1] if relay is not None else whole_tokens(whole)[1],
             label=_label_of(relay, whole),
             expected_tokens=exchange.request.output_tokens,
-            attempts=self._attempts(exchange, pick, fleet, now_s) if exchange.attempts else (),
+            attempts=self._attempts(exchange, pick, fleet) if exchange.attempts else (),
             places=self._places,
         )
         self._sender.send(functools.partial(spans_of, trace))
 
-    def _attempts(
-        self, exchange: "Exchange", pick: Pick | None, fleet: Fleet, now_s: float
-    ) -> tuple[Attempt, ...]:
+    def _attempts(self, exchange: "Exchange", pick: Pick | None, fleet: Fleet) -> tuple[Attempt, ...]:
         """All that were made, the first one first. Usually one, and then its receipt need not be sought."""
         if exchange.attempts == 1 and pick is not None:
-            found = [(exchange.sent_s - exchange.started_s, decision(pick, fleet))]
+            found = [(exchange.sent_s - exchange.started_s, decision(pick, fleet.ids))]
         else:
-            receipts = exchange.context.receipts.find(exchange.request_id, fleet, now_s)
-            began_s = time() - (now_s - exchange.started_s)
-            found = [(max(0.0, each["at"] - began_s), each) for each in receipts[-exchange.attempts :]]
+            receipts = exchange.context.receipts.find(exchange.request_id)[-exchange.attempts :]
+            found = [(at_s - exchange.started_s, decision(each, fleet.ids)) for at_s, each in receipts]
         first = exchange.attempts - len(found) + 1
         return tuple(
             Attempt(

@@ -25,6 +25,7 @@ from steelyard.gateway.tls import EngineLink, port_of
 from steelyard.model.errors import UpstreamError
 from steelyard.wire.chunked import ChunkedReader, MalformedChunk
 from steelyard.wire.head_memo import HeadMemo, HeadReader
+from steelyard.wire.http1_head import check_unfinished_answer
 
 MAX_HEAD_BYTES: Final = 65_536
 MAX_JOINED_BYTES: Final = (
@@ -297,8 +298,7 @@ class UpstreamConnection(Sender):
         """Decide whether a head that has not ended may go on."""
         if len(data) - 3 > MAX_HEAD_BYTES:  # its empty line could still begin in the last three bytes
             raise UpstreamError(f"the response head is longer than {MAX_HEAD_BYTES} bytes")
-        if not b"HTTP/1.".startswith(data[:7]):
-            raise UpstreamError("the answer is not HTTP/1")
+        check_unfinished_answer(data)
         self._buffer = data
 
     def _answer_is_whole(self, receiver: AnswerReceiver, head: AnswerHead, body: bytes) -> None:

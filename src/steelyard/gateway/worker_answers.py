@@ -1,7 +1,8 @@
 """What a worker answers when the supervisor asks: picks that it made, and what its shadows would have done.
 
-A question is a word and an argument: `why REQUEST_ID`, `picks COUNT`, `picks COUNT TEXT`, `shadow`. An answer
-is JSON; one that is too long loses its last entries, which are the oldest picks.
+A question is a word and arguments: `why SINCE REQUEST_ID`, `picks SINCE COUNT [TEXT]`, `whole-picks` with the
+same (and all that was compared), `shadow`. SINCE is a monotonic time, in seconds: older picks are left out.
+An answer is MessagePack; one that is too long loses its last entries, which are the oldest picks.
 """
 
 from time import monotonic
@@ -9,13 +10,13 @@ from typing import Any
 
 import msgspec
 
-from steelyard.gateway.receipts import Receipts
+from steelyard.gateway.receipts import Packed, Receipts
+from steelyard.gateway.told_picks import packed_answer
 from steelyard.model.fleet import Fleet
 from steelyard.routing.router import Router
 from steelyard.routing.shadow import Shadowed
 from steelyard.runtime.questions import ANSWER_BYTES, QuestionBoard
 
-MAX_PICKS = 50
 LATE_S = 0.3  # the sweeper comes by every 0.2 s: a loop that stood still for 0.1 s was stalled
 
 
@@ -41,29 +42,35 @@ class WorkerAnswers:
         before_s, self._came_s = self._came_s, monotonic()
         self._board.beat(self._worker, late=self._came_s - before_s > LATE_S)
         question = self._board.open_question(self._worker)
-        if question is None:
-            return
-        entries = self.answer_to(question[1])
-        while len(answer := msgspec.json.encode(entries)) > ANSWER_BYTES:
-            entries = entries[: len(entries) // 2]
-        self._board.answer(self._worker, question[0], answer)
+        if question is not None:
+            self._board.answer(self._worker, question[0], self.answer_to(question[1]))
 
-    def answer_to(self, question: bytes) -> list[dict[str, Any]]:
-        """The answer to one question; [] when it is none that we know."""
-        word, _, argument = question.partition(b" ")
-        now_s = monotonic()
-        if word == b"why":
-            return self._receipts.find(argument, self._fleet, now_s)
-        count, _, text = argument.partition(b" ")
-        if word == b"picks" and count.isdigit():
-            many = min(int(count), MAX_PICKS)
-            if text:
-                return self._receipts.matching(text.decode("utf-8", "replace"), many, self._fleet, now_s)
-            return self._receipts.latest(many, self._fleet, now_s)
+    def answer_to(self, question: bytes) -> bytes:
+        """The answer to one question; an empty list when it is none that we know."""
+        word, _, arguments = question.partition(b" ")
         if word == b"shadow":
             policies = self._router.policies().items()
-            return [_shadow(name, policy) for name, policy in policies if isinstance(policy, Shadowed)]
-        return []
+            return msgspec.msgpack.encode(
+                [_shadow(name, policy) for name, policy in policies if isinstance(policy, Shadowed)]
+            )
+        return packed_answer(self._picks(word, arguments), ANSWER_BYTES)
+
+    def _picks(self, word: bytes, arguments: bytes) -> list[Packed]:
+        try:
+            since, _, rest = arguments.partition(b" ")
+            since_s = float(since)
+            if word == b"why":
+                return self._receipts.of_request(rest, since_s)
+            if word not in (b"picks", b"whole-picks"):
+                return []
+            number, _, text = rest.partition(b" ")
+            count, whole = int(number), word == b"whole-picks"
+        except ValueError:
+            return []
+        if not text:
+            return self._receipts.newest(count, since_s, whole=whole)
+        wanted = text.decode("utf-8", "replace")
+        return self._receipts.matching(wanted, count, self._fleet, since_s, whole=whole)
 
 
 def _shadow(pool: str, policy: Shadowed) -> dict[str, Any]:

@@ -23,7 +23,8 @@ async def context(watch: Watch, query: Query) -> Context:
         job = await watch.jobs.ask("job", job=job_id)
         nodes = [node["node"] for node in (await watch.jobs.ask("nodes"))["nodes"] if node["state"] != "lost"]
     except (NoJobs, SteelyardError) as error:
-        return {"job": None, "missing": str(error), "job_id": job_id, "task_id": ""}
+        known = not isinstance(error, NoJobs)
+        return {"job": None, "missing": str(error), "job_id": job_id, "task_id": "", "service": known}
     tasks, places = job["task_views"], {task["task"]: task["node"] for task in job["task_views"]}
     task_id = query.text("task") if query.text("task") in places else (tasks[0]["task"] if tasks else "")
     return {

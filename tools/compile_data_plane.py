@@ -15,9 +15,11 @@ from pathlib import Path
 COMPILED = (
     "gateway/client_connection.py",
     "gateway/request_plan.py",
+    "gateway/request_body.py",
     "gateway/routes.py",
     "gateway/receipts.py",
     "gateway/context.py",
+    "gateway/outlet.py",
     "gateway/exchange.py",
     "gateway/setbacks.py",
     "gateway/upstream.py",

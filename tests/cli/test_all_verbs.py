@@ -26,6 +26,7 @@ DOES = {
     "upgrade",
 }  # fmt: skip
 PROGRAM = 'import sys; sys.argv[0] = "steelyard"; from steelyard.cli.main import main; main()'
+FLOATS = click.types.FloatParamType | click.FloatRange
 ROOT = Path(__file__).parents[2]
 
 
@@ -72,6 +73,22 @@ def test_a_verb_that_only_does_is_named_as_such() -> None:
     assert [
         path for path in DOES if "--json" in [name for each in ALL[path].params for name in each.opts]
     ] == []
+
+
+NUMBERS = [(path, each) for path in ALL for each in ALL[path].params if isinstance(each.type, FLOATS)]
+
+
+@pytest.mark.parametrize(("path", "option"), NUMBERS, ids=[f"{path} {each.name}" for path, each in NUMBERS])
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_a_number_is_a_finite_number(path: str, option: click.Parameter, value: str) -> None:
+    with pytest.raises(click.BadParameter, match=f"{value} is not (a finite number|in the range)"):
+        option.type.convert(value, option, None)
+
+
+def test_a_number_that_is_none_is_one_sentence(tmp_path: Path) -> None:
+    done = run("replay", "generated", "--to", "http://127.0.0.1:1", "--slo-ttft", "nan", folder=tmp_path)
+    assert done.returncode == exit_codes.MISTAKE
+    assert "steelyard: invalid value for '--slo-ttft': nan is not a finite number" in done.stderr
 
 
 @pytest.mark.parametrize("verb", ["status", "why", "shadow", "reload", "upgrade"])

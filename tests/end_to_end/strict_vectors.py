@@ -61,15 +61,22 @@ _refused(
     length_tab_before_colon=_POST + "Content-Length\t: 4@@abcd",
     length_folded=_POST + "Content-Length:@ 4@@abcd",
     coding_empty=_POST + "Transfer-Encoding: @@0@@",
+    gzip=_POST + "Transfer-Encoding: gzip@@",
+    chunked_gzip=_POST + "Transfer-Encoding: chunked, gzip@@0@@",
+    chunked_identity=_POST + "Transfer-Encoding: chunked, identity@@0@@",
+    gzip_chunked_twice=_POST + "Transfer-Encoding: gzip, chunked, chunked@@0@@",
+    gzip_chunked_and_length=_POST + "Transfer-Encoding: gzip, chunked@Content-Length: 4@@abcd",
+)
+# Section 6.1: 501 where chunked comes last and another coding is not known; else 400.
+_refused(
+    501,
+    gzip_chunked=_POST + "Transfer-Encoding: gzip, chunked@@0@@",
+    identity_chunked=_POST + "Transfer-Encoding: identity, chunked@@0@@",
 )
 _refused(
     (400, 501),
     identity=_POST + "Transfer-Encoding: identity@@",
     identity_and_length=_POST + "Transfer-Encoding: identity@Content-Length: 4@@abcd",
-    gzip=_POST + "Transfer-Encoding: gzip@@",
-    gzip_chunked=_POST + "Transfer-Encoding: gzip, chunked@@0@@",
-    chunked_gzip=_POST + "Transfer-Encoding: chunked, gzip@@0@@",
-    chunked_identity=_POST + "Transfer-Encoding: chunked, identity@@0@@",
     xchunked=_POST + "Transfer-Encoding: xchunked@@0@@",
     chunkedx=_POST + "Transfer-Encoding: chunkedx@@0@@",
     cow=_POST + "Transfer-Encoding: cow@@0@@",
@@ -104,6 +111,17 @@ _refused(
     extension_bare_lf=_CHUNKED + "4;a\nb@abcd@0@@",
     extension_nul=_CHUNKED + "4;a\0b@abcd@0@@",
     extension_control=_CHUNKED + "4;a\x01b@abcd@0@@",
+    extension_without_name=_CHUNKED + "4;@abcd@0@@",
+    extension_twice_without_name=_CHUNKED + "4;;a@abcd@0@@",
+    extension_only_value=_CHUNKED + "4;=b@abcd@0@@",
+    extension_value_missing=_CHUNKED + "4;a=@abcd@0@@",
+    extension_no_token=_CHUNKED + "4;a[=b@abcd@0@@",
+    extension_two_words=_CHUNKED + "4;a b@abcd@0@@",
+    extension_high_byte=_CHUNKED + "4;\xe9@abcd@0@@",
+    extension_quote_open=_CHUNKED + '4;a="b@abcd@0@@',
+    extension_quote_over_lines=_CHUNKED + '4;a="@0@@GET /one/smuggled HTTP/1.1@X: "@abcd@0@@',
+    extension_behind_a_quote=_CHUNKED + '4;a="b"c@abcd@0@@',
+    extension_of_the_last_chunk=_CHUNKED + "4@abcd@0;@@",
     extension_too_long=_CHUNKED + "4;" + "a" * 20_000 + "@abcd@0@@",
     size_line_too_long=_CHUNKED + "0" * 20_000 + "4@abcd@0@@",
     trailer_bare_lf=_CHUNKED + "0@X: y\n@",
@@ -117,6 +135,7 @@ _refused(
     trailer_no_token=_CHUNKED + "0@X(y): z@@",
     trailer_request=_CHUNKED + "0@GET /one/smuggled HTTP/1.1@@",
 )
+_refused(400, extensions_in_all_too_long=_CHUNKED + f"1;{'a' * 3000}@x@" * 7 + "0@@")
 _refused((400, 431, 413), trailers_too_long=_CHUNKED + "0@" + "X: y@" * 20_000 + "@")
 # --- fields (RFC 9112 section 5, RFC 9110 section 5) ---------------------------------------------
 _refused(
@@ -165,6 +184,18 @@ _refused(
     host_with_user="GET /one/x HTTP/1.1@Host: user\ue000h@@",
     host_port_letters="GET /one/x HTTP/1.1@Host: h:abc@@",
     host_port_too_large="GET /one/x HTTP/1.1@Host: h:65536@@",
+    host_empty="GET /one/x HTTP/1.1@Host: @@",
+    host_empty_old="GET /one/x HTTP/1.0@Host:@@",
+    host_only_a_port="GET /one/x HTTP/1.1@Host: :80@@",
+    host_two_ports="GET /one/x HTTP/1.1@Host: h:80:80@@",
+    host_scheme="GET /one/x HTTP/1.1@Host: http://h@@",
+    host_high_byte="GET /one/x HTTP/1.1@Host: h\xe9@@",
+    host_ipv6_without_brackets="GET /one/x HTTP/1.1@Host: ::1@@",
+    host_ipv6_open="GET /one/x HTTP/1.1@Host: [::1@@",
+    host_ipv6_too_long="GET /one/x HTTP/1.1@Host: [1:2:3:4:5:6:7:8:9]@@",
+    host_ipv6_colons="GET /one/x HTTP/1.1@Host: [:::]@@",
+    host_ipv6_empty="GET /one/x HTTP/1.1@Host: []@@",
+    host_ipv6_and_more="GET /one/x HTTP/1.1@Host: [::1]h@@",
     host_bad_escape="GET /one/x HTTP/1.1@Host: h%zz@@",
     host_half_escape="GET /one/x HTTP/1.1@Host: h%2@@",
     host_blank_before_colon="GET /one/x HTTP/1.1@Host : h@@",
@@ -188,6 +219,10 @@ _refused(
     version_blank="GET /one/x HTTP/ 1.1" + _H,
     other_protocol="GET /one/x FTP/1.1" + _H,
     ice="GET /one/x ICE/1.0" + _H,
+    ice_source="SOURCE /one/x ICE/1.0" + _H,
+    rtsp="DESCRIBE /one/x RTSP/1.0" + _H,
+    rtsp_method="DESCRIBE /one/x HTTP/1.1" + _H,
+    tab_last="GET /one/x HTTP/1.1\t" + _H,
     target_high_byte="GET /one/\xe9 HTTP/1.1" + _H,
     target_nul="GET /one/\0 HTTP/1.1" + _H,
     target_control="GET /one/\x01 HTTP/1.1" + _H,
@@ -211,6 +246,13 @@ _refused(
     nothing_but_nul="\0\0\0\0@@",
 )
 _refused(501, method_lower="get /one/x HTTP/1.1" + _H, method_unknown="FROB /one/x HTTP/1.1" + _H)
+_refused(501, method_long="A" * 9000 + " /one/x HTTP/1.1" + _H)
+_refused(
+    417,
+    expects_another=_POST + "Expect: 200-ok@Content-Length: 2@@{}",
+    expects_two=_POST + "Expect: 100-continue, 200-ok@Content-Length: 2@@{}",
+    expects_parameter=_POST + "Expect: 100-continue;q=1@Content-Length: 2@@{}",
+)
 _refused((400, 405, 501), connect="CONNECT h:80 HTTP/1.1" + _H, trace="TRACE /one/x HTTP/1.1" + _H)
 _refused(
     (400, 505),
@@ -251,7 +293,6 @@ _served(
     names_in_any_case="GET /one/x HTTP/1.1@hOsT: h@@",
     host_with_port="GET /one/x HTTP/1.1@Host: h:8080@@",
     host_ipv6="GET /one/x HTTP/1.1@Host: [::1]:8080@@",
-    empty_host="GET /one/x HTTP/1.1@Host: @@",
     absolute_target="GET http://h/one/x HTTP/1.1@Host: h@@",
     absolute_target_in_capitals="GET HTTP://h/one/x HTTP/1.1@Host: h@@",
     host_escape="GET /one/x HTTP/1.1@Host: h%2d1@@",
@@ -264,11 +305,17 @@ _served(
     post_without_body=_POST + "@",
     length=_POST + "Content-Length: 2@@{}",
     chunked=_CHUNKED + "2@{}@0@@",
+    chunked_tab_behind=_POST + "Transfer-Encoding: chunked\t@@2@{}@0@@",
+    chunked_blanks_behind=_POST + "Transfer-Encoding: chunked \t \t@@2@{}@0@@",
     chunked_in_any_case=_POST + "Transfer-Encoding: cHuNkEd@@2@{}@0@@",
     chunk_leading_zeros=_CHUNKED + "0002@{}@0@@",
     chunk_capitals=_CHUNKED + "A@{        }@0@@",
     chunk_extension=_CHUNKED + "2;a=b@{}@0;c@@",
     chunk_quoted_extension=_CHUNKED + '2;a="b c"@{}@0@@',
+    extension_blanks=_CHUNKED + "2 ; a = b@{}@0@@",
+    extension_several=_CHUNKED + '2;a;b=c;d=";\\""@{}@0@@',
+    extension_high_byte_quoted=_CHUNKED + '2;a="\xe9\t"@{}@0@@',
+    trailers_of_framing=_CHUNKED + "2@{}@0@Content-Length: 9@Transfer-Encoding: chunked@Host: evil@@",
     trailer=_CHUNKED + "2@{}@0@X-Trailer: 1@@",
     last_chunk_many_zeros=_CHUNKED + "2@{}@000@@",
     put="PUT /one/x HTTP/1.1@Host: h@Content-Length: 2@@{}",
@@ -278,6 +325,8 @@ _served(
     get_with_body=_GET + "Content-Length: 2@@{}",
     upgrade_offered=_GET + "Connection: Upgrade@Upgrade: websocket@@",
     h2c_offered=_GET + "Connection: Upgrade, HTTP2-Settings@Upgrade: h2c@HTTP2-Settings: AAMAAABkAAQ@@",
+    expects_twice=_POST + "Expect: 100-continue@Expect: 100-Continue@Content-Length: 2@@{}",
+    expects_nothing=_POST + "Expect:@Content-Length: 2@@{}",
     expects_continue=_POST + "Expect: 100-continue@Content-Length: 2@@{}",
     hundred_fields=_GET + "X: y@" * 100 + "@",
 )

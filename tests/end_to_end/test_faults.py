@@ -109,6 +109,7 @@ TWISTED_HEADS = {
     "space before the colon": b"Content-Length : 3\r\n\r\nabc",
     "folded line": b"X-A: b\r\n c\r\nContent-Length: 3\r\n\r\nabc",
     "bare LF": b"X-A: b\nContent-Length: 3\r\n\r\nabc",
+    "bare LF everywhere": b"Content-Length: 3\n\nabc",
     "bare CR": b"X-A: b\rc\r\nContent-Length: 3\r\n\r\nabc",
     "NUL": b"X-A: b\0c\r\nContent-Length: 3\r\n\r\nabc",
     "empty name": b": b\r\nContent-Length: 3\r\n\r\nabc",

@@ -12,22 +12,18 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.end_to_end.stream_fleet import CHAT, ONE_TWO, PLAIN, WHOLE, Heard, asked, gateway_to, heard
 from tests.harness.chaos_engine import (
     LAST_CHUNK,
-    STREAM_HEAD,
     Behaviour,
     ChaosEngine,
     chaos_engines,
-    chat_event,
     chunked,
-    content_events,
     in_turn,
     says,
     says_and_hangs,
@@ -35,36 +31,14 @@ from tests.harness.chaos_engine import (
     stream_of,
 )
 from tests.harness.chaos_proxy import ChaosProxy, chaos_proxy
-from tests.harness.processes import Running, configured_gateway, engines, metrics, wait_until
-from tests.harness.raw_client import Answer, ask, post
+from tests.harness.processes import Running, engines, metrics, wait_until
+from tests.harness.raw_client import Answer
 
 from steelyard.emulator import api
 from steelyard.engines.text import tokens
 
 KILLS = int(os.environ.get("STEELYARD_KILLS", "40"))
-CHAT = "/v1/chat/completions"
 COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
-_POOL = """
-workers = 1
-[[pools]]
-policy = "least-requests"
-[pools.health]
-interval_s = 60
-[pools.outlier]
-consecutive_failures = 100000
-[pools.timeouts]
-first_token_timeout_s = 5
-between_tokens_timeout_s = {between_s}
-[pools.streams]
-"""
-
-
-@contextlib.contextmanager
-def gateway_to(folder: Path, *urls: str, streams: str = "", between_s: float = 5) -> Iterator[Running]:
-    text = _POOL.format(between_s=between_s) + streams + "\n"
-    text += "".join(f'[[pools.replicas]]\nurl = "{url}"\nid = "e{at}"\n' for at, url in enumerate(urls))
-    with configured_gateway(folder, text) as front:
-        yield front
 
 
 def request(number: int, *, chat: bool, limit: int | None = 60) -> dict[str, Any]:
@@ -72,48 +46,6 @@ def request(number: int, *, chat: bool, limit: int | None = 60) -> dict[str, Any
     prompt = {"messages": [{"role": "user", "content": words}]} if chat else {"prompt": words}
     fields: dict[str, Any] = {"model": "emulated", "stream": True, "stream_options": {"include_usage": True}}
     return fields | prompt | ({} if limit is None else {"max_tokens": limit})
-
-
-@dataclass(slots=True)
-class Heard:
-    """What a client heard of a stream."""
-
-    text: str = ""
-    ids: set[str] = field(default_factory=set)
-    roles: int = 0
-    finish: list[str] = field(default_factory=list)
-    usage: dict[str, int] = field(default_factory=dict)
-    done: int = 0
-    errors: list[str] = field(default_factory=list)
-
-
-def heard(answer: Answer) -> Heard:
-    found = Heard()
-    for part in answer.body.split(b"\n\n"):
-        data = part.removeprefix(b"data: ")
-        if data == b"[DONE]":
-            found.done += 1
-        if not data.startswith(b"{"):
-            continue
-        chunk = json.loads(data)
-        if "error" in chunk:
-            found.errors.append(chunk["error"]["message"])
-            continue
-        found.ids.add(chunk["id"])
-        if usage := chunk.get("usage"):
-            found.usage = {
-                name: usage[name] for name in ("prompt_tokens", "completion_tokens", "total_tokens")
-            }
-        for choice in chunk["choices"]:
-            delta = choice.get("delta", {})
-            found.text += choice.get("text") or delta.get("content") or ""
-            found.roles += "role" in delta
-            found.finish += [choice["finish_reason"]] if choice.get("finish_reason") else []
-    return found
-
-
-def asked(front: Running, body: dict[str, Any], path: str = CHAT) -> Answer:
-    return ask(front.addresses["gateway"], post(path, json.dumps(body).encode()), timeout_s=60)
 
 
 def expected(body: dict[str, Any], *, chat: bool) -> Heard:
@@ -230,9 +162,6 @@ def test_a_killed_process_is_survived(tmp_path: Path) -> None:
 
 # --- engines that misbehave in other ways --------------------------------------------------------
 
-PLAIN: dict[str, Any] = {"stream": True, "messages": [{"role": "user", "content": "x"}]}
-ONE_TWO = STREAM_HEAD + content_events("one ", "two ")
-WHOLE = stream_of(["one ", "two ", "three"])
 UNFRAMED = b"".join(line for line in ONE_TWO.split(b"\r\n") if line.startswith(b"data:"))
 DEAD = b'data: {"error":{"message":"dead","code":500}}\n\n'
 FAULTS: dict[str, Behaviour] = {
@@ -249,21 +178,15 @@ FAULTS: dict[str, Behaviour] = {
     ),
     "says no JSON": says_and_hangs(ONE_TWO + chunked(b"data: {nonsense\n\n")),
     "says a list": says_and_hangs(ONE_TWO + chunked(b"data: [1]\n\n")),
+    "says choices that are none": says_and_hangs(ONE_TWO + chunked(b'data: {"id":"c1","choices":5}\n\n')),
+    "says a delta that is none": says_and_hangs(
+        ONE_TWO + chunked(b'data: {"id":"c1","choices":[{"index":0,"delta":[]}]}\n\n')
+    ),
     "reports an error": says_and_hangs(
         ONE_TWO + chunked(b'data: {"error":{"message":"dead","code":500}}\n\n')
     ),
     "an event without end": says_and_hangs(ONE_TWO + chunked(b"data: " + b"x" * 2_000_000) * 2),
 }
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, list[ChaosEngine]]]:
-    """A gateway before two engines that behave as a test tells them to."""
-    with (
-        chaos_engines(WHOLE, WHOLE) as both,
-        gateway_to(tmp_path_factory.mktemp("kept"), *(each.url for each in both), between_s=0.5) as front,
-    ):
-        yield front, both
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
@@ -276,6 +199,7 @@ def test_whatever_breaks_a_stream_another_engine_goes_on(
     found = heard(answer)
     assert (answer.whole, found.text, found.errors) == (True, "one two three", [])
     assert (found.done, found.finish, found.ids) == (1, ["stop"], {"c1"})
+    assert len(answer.body.split(b"\n\n")) == 6  # and nothing else
     assert asked(front, PLAIN).whole
 
 
@@ -319,47 +243,6 @@ def test_chance_is_repeated_only_when_told_to(tmp_path: Path, mode: str, whole: 
         answer = asked(front, PLAIN | {"temperature": 1})
         assert answer.whole is whole
         assert (heard(answer).errors == []) is whole
-
-
-@pytest.mark.parametrize(
-    "more",
-    [chunked(b"data: [DONE]\n\n"), content_events("four"), chunked(b"data: {"), chunked(b"nonsense\n\n")],
-)
-def test_what_follows_the_end_of_a_stream_reaches_nobody(
-    shared: tuple[Running, list[ChaosEngine]], more: bytes
-) -> None:
-    front, both = shared
-    finish = chat_event("{}", '"stop"') + chunked(b"data: [DONE]\n\n")
-    both[0].behaviour = both[1].behaviour = says(ONE_TWO + finish, more + LAST_CHUNK, stays=True)
-    answer = asked(front, PLAIN)
-    found = heard(answer)
-    assert (answer.whole, found.text, found.done) == (True, "one two ", 1)
-    assert answer.body.endswith(b"data: [DONE]\n\n")
-
-
-@pytest.mark.parametrize("ends", [says, says_and_resets])
-def test_a_stream_that_is_complete_is_whole_though_its_engine_dies_before_the_last_chunk(
-    shared: tuple[Running, list[ChaosEngine]], ends: Callable[..., Behaviour]
-) -> None:
-    front, both = shared
-    finish = chat_event("{}", '"stop"') + chunked(b"data: [DONE]\n\n")
-    both[0].behaviour = both[1].behaviour = ends(ONE_TWO + finish)
-    before = len(both[0].requests) + len(both[1].requests)
-    answer = asked(front, PLAIN)
-    found = heard(answer)
-    assert (answer.whole, found.text, found.done, found.errors) == (True, "one two ", 1, [])
-    assert len(both[0].requests) + len(both[1].requests) == before + 1
-
-
-def test_a_stream_whose_end_is_missing_gets_it_at_once(shared: tuple[Running, list[ChaosEngine]]) -> None:
-    front, both = shared
-    clean_end = says(STREAM_HEAD + content_events("one ") + LAST_CHUNK, stays=True)
-    for behaviour in (stream_of(["one "], done=False), clean_end):
-        both[0].behaviour = both[1].behaviour = behaviour
-        started_s = time.monotonic()
-        answer = asked(front, PLAIN)
-        assert (answer.whole, heard(answer).text, heard(answer).done) == (True, "one ", 1)
-        assert time.monotonic() - started_s < 1
 
 
 def test_a_crawling_stream_moves_to_another_engine(tmp_path: Path) -> None:

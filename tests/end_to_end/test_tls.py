@@ -15,6 +15,7 @@ import pytest
 from tests.harness.certificates import Certificates
 from tests.harness.load import BODY
 from tests.harness.processes import Running, engines, running, wait_until
+from tests.harness.raw_client import read_answer
 from tests.harness.tls_proxy import TlsProxy
 
 ENGINE_KEY = "the-engines-own-key"
@@ -124,6 +125,25 @@ def test_a_kept_connection_serves_request_after_request(certificates: Certificat
                     with client.getresponse() as answer:
                         assert answer.status == 200
                         assert answer.read()
+
+
+def test_a_refused_client_in_mid_upload_can_send_on_and_read_why(
+    certificates: Certificates, engine: TlsProxy
+) -> None:
+    trusting = ssl.create_default_context(cafile=str(certificates.authority_file))
+    with running("serve", str(written(certificates, engine.port)), listens=("gateway", "admin")) as front:
+        place = urlsplit(front.addresses["gateway"])
+        address = (place.hostname or "", place.port or 0)
+        with (
+            socket.create_connection(address, timeout=20) as plain,
+            trusting.wrap_socket(plain, server_hostname="localhost") as client,
+        ):
+            client.sendall(b"POST /v1/x HTTP/1.1\r\nHost: h\r\nContent-Length: 999999999999\r\n\r\n")
+            for _ in range(80):
+                client.sendall(b"x" * 100_000)  # a reset would end this
+            answer = read_answer(client)
+            assert (answer.status, answer.whole, answer.value("connection")) == (413, True, "close")
+            assert client.recv(1) == b""  # a farewell, and soon
 
 
 def peer_serial(front: Running, context: ssl.SSLContext) -> str:

@@ -45,6 +45,7 @@ def outcome(bench: Bench, *pieces: bytes) -> tuple[list[bytes], list[bytes], boo
             sent.written = b""
             connection.data_received(ANSWER)
         bench.context.upstreams[0].forget(engine)
+    bench.end_turn()
     if not transport.closed:
         client.connection_lost(None)
     statuses = [part.split(b"\r\n")[0] for part in transport.written.split(b"HTTP/1.1 ")[1:]]
@@ -118,6 +119,7 @@ def test_empty_lines_before_a_request_are_ignored(bench: Bench) -> None:
 
 def answered(client: object, transport: FakeTransport, bench: Bench) -> None:
     client.data_received(GET)  # type: ignore[attr-defined]  # as the bench made it
+    bench.end_turn()
     client.exchange.connection.data_received(ANSWER)  # type: ignore[attr-defined]  # as the bench made it
     transport.written = b""
 
@@ -188,6 +190,7 @@ def test_a_head_too_long_to_keep_is_not_kept() -> None:
     client, transport = bench.client()
     bench.idle(0)
     client.data_received(b"GET /x HTTP/1.1\r\nHost: h\r\nX: " + b"y" * 20_000 + b"\r\n\r\n")
+    bench.end_turn()
     assert client.exchange is not None
     assert client.exchange.connection is not None
     client.exchange.connection.data_received(ANSWER)

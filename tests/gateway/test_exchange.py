@@ -16,11 +16,13 @@ def test_a_stream_that_goes_on_elsewhere_does_not_overrun_a_client_that_reads_sl
     engines = [bench.idle(0), bench.idle(1)]
     client, transport = bench.client()
     client.data_received(stream_post(CHAT))
+    bench.end_turn()
     first, second = engines if engines[0][0].receiver is not None else engines[::-1]
     first[0].data_received(STREAM_HEAD + content_events("one ", "two "))
     client.pause_writing()
     assert not first[1].reads()
     first[0].data_received(chunked(b"data: {broken\n\n"))
+    bench.end_turn()
     assert client.exchange is not None
     assert client.exchange.connection is second[0]
     assert not second[1].reads()  # before a byte of it has come

@@ -38,8 +38,10 @@ def test_what_is_no_answer_on_a_kept_connection_is_asked_again_on_a_fresh_one(sa
     connection, _ = bench.idle(0)
     client, _ = bench.client()
     client.data_received(CHAT)
+    bench.end_turn()
     connection.data_received(ANSWER)
     client.data_received(CHAT)
+    bench.end_turn()
     assert connection.receiver is not None
     connection.data_received(said)
     exchange = client.exchange
@@ -57,7 +59,9 @@ def test_what_is_no_answer_on_a_fresh_connection_is_the_engines_fault(bench: Ben
     client, transport = bench.client()
     client.data_received(CHAT)
     asked, other = (first, second) if first.receiver is not None else (second, first)
+    bench.end_turn()
     asked.data_received(b"poison")
+    bench.end_turn()
     # It went elsewhere, on the other engine's connection, and is known as a failure of this one's.
     exchange = client.exchange
     assert exchange is not None
@@ -73,8 +77,8 @@ def test_what_is_no_answer_on_a_fresh_connection_is_the_engines_fault(bench: Ben
 def test_a_kept_connection_on_which_anything_waits_is_not_used(late: bytes | None) -> None:
     bench = Bench(1)
     near, far = socket.socketpair()
-    clean, _ = bench.idle(0)
-    dirty, _ = bench.idle(0, near)  # the last one given back would be taken first
+    dirty, engine = bench.idle(0, near)
+    dirty.answered = 1
     with near, far:
         if late is None:
             far.shutdown(socket.SHUT_WR)
@@ -82,8 +86,13 @@ def test_a_kept_connection_on_which_anything_waits_is_not_used(late: bytes | Non
             far.send(late)
         client, _ = bench.client()
         client.data_received(CHAT)
+        bench.end_turn()
     assert dirty.transport.is_closing()
-    assert clean.receiver is not None
+    assert not engine.written
+    exchange = client.exchange
+    assert exchange is not None
+    assert exchange.connecting is not None
+    assert exchange.attempts == 1
     client.connection_lost(None)
     bench.close()
 

@@ -9,6 +9,7 @@ import uvloop
 from steelyard.config.schema import Configuration, PoolOptions, ReplicaOptions, RouteOptions
 from steelyard.gateway import fleet_table, worker
 from steelyard.gateway.client_connection import ClientConnection
+from steelyard.gateway.outlet import Outbox
 from steelyard.gateway.upstream import UpstreamConnection
 from steelyard.gateway.worker_start import WorkerStart
 from steelyard.policies.prefix_index import PrefixIndex
@@ -16,13 +17,29 @@ from steelyard.runtime.page import SharedPage
 
 
 class FakeTransport:
-    """What a connection writes to. socket: what it would be on, for those who look at what waits there."""
+    """What a connection writes to.
 
-    def __init__(self, on: socket.socket | None = None) -> None:
+    outbox: what has been written by the end of a turn; the turn ends when somebody looks.
+    socket: what it would be on, for those who look at what waits there.
+    """
+
+    def __init__(self, outbox: Outbox, on: socket.socket | None = None) -> None:
+        self.outbox = outbox
         self.socket = on
-        self.written = b""
+        self._written = b""
         self.closed = False
         self._paused = False
+
+    @property
+    def written(self) -> bytes:
+        """All that has been written, or was since it was set."""
+        self.outbox.leave()
+        return self._written
+
+    @written.setter
+    def written(self, data: bytes) -> None:
+        self.outbox.leave()
+        self._written = data
 
     def reads(self) -> bool:
         """Whether it is to be read from."""
@@ -32,7 +49,7 @@ class FakeTransport:
         return {"peername": ("127.0.0.1", 1), "socket": self.socket}.get(name)
 
     def write(self, data: bytes) -> None:
-        self.written += data
+        self._written += data
 
     def is_closing(self) -> bool:
         return self.closed
@@ -100,17 +117,21 @@ class Bench:
 
     def client(self) -> tuple[ClientConnection, FakeTransport]:
         """A client that has just connected."""
-        client, transport = ClientConnection(self.context), FakeTransport()
+        client, transport = ClientConnection(self.context), FakeTransport(self.context.outbox)
         client.connection_made(cast(asyncio.BaseTransport, transport))
         return client, transport
 
     def idle(self, slot: int, on: socket.socket | None = None) -> tuple[UpstreamConnection, FakeTransport]:
         """An idle connection to an engine. on: its socket, one on which nothing waits when left out."""
         connection = UpstreamConnection(self.context.upstreams[slot])
-        transport = FakeTransport(on or self.quiet)
+        transport = FakeTransport(self.context.outbox, on or self.quiet)
         connection.connection_made(cast(asyncio.BaseTransport, transport))
         self.context.upstreams[slot].give_back(connection)
         return connection, transport
+
+    def end_turn(self) -> None:
+        """What has been written leaves."""
+        self.context.outbox.leave()
 
     def turn(self, seconds: float = 0.01) -> None:
         """Let the loop turn, and time pass."""

@@ -11,7 +11,7 @@ from tests.harness.jobs import RunningJobs, eventually, jobs_service, lines
 
 from steelyard.jobs.client import JobsClient
 from steelyard.jobs.executors.attempt_process import MARK, NODE_MARK
-from steelyard.jobs.submission import submit, submit_file
+from steelyard.jobs.submission import SubmittedJob, submit, submit_file
 from steelyard.model.errors import BadRequest
 from steelyard.runtime.process_identity import carrying
 
@@ -55,6 +55,24 @@ def test_a_job_runs_to_its_end_and_tells_its_story(service: RunningJobs) -> None
     assert all(each["reason"] for each in view["timeline"])
     assert "min-load" in view["timeline"][1]["reason"]
     assert service.log(job_id).endswith(": hi\n")
+
+
+def test_no_piece_of_a_log_cuts_a_character(service: RunningJobs, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    job_id = service.submit(
+        "i=0; printf x; while [ $i -lt 20000 ]; do printf 'éééééééé'; i=$((i+1)); done; "
+        f"printf '\\303'; touch {tmp_path}/half; while [ ! -e {go} ]; do sleep 0.05; done; "
+        "printf '\\251\\377'"
+    )
+    eventually((tmp_path / "half").exists)
+    before = service.client.ask("logs", task=job_id, offset=2 * 8 * 20000 + 1)
+    assert (before["text"], before["offset"]) == ("", 2 * 8 * 20000 + 1)
+    go.touch()
+    service.wait_state(job_id, "done")
+    whole = "x" + "é" * 160_001 + "\N{REPLACEMENT CHARACTER}"
+    assert SubmittedJob(job_id, service.client).log() == whole
+    assert "".join(service.client.follow_log(job_id)) == whole
+    assert service.client.ask("logs", task=job_id, offset=-4)["text"] == whole[-2:]
 
 
 def test_a_failure_is_retried_with_back_off_and_then_final(service: RunningJobs) -> None:
@@ -234,9 +252,10 @@ def test_a_request_of_no_use_is_answered_in_a_sentence(
 
 
 def test_a_move_to_an_unknown_node_names_the_known_ones(service: RunningJobs) -> None:
-    job_id = service.submit("true")
+    job_id = service.submit("exec sleep 60")
     with pytest.raises(BadRequest, match="there is no node 'Z': known are A, B"):
         service.client.ask("move", task=job_id, node="Z")
+    service.client.ask("cancel", job=job_id)
 
 
 def test_python_programs_submit_and_wait(service: RunningJobs) -> None:

@@ -1,7 +1,7 @@
 """Jobs as people write them."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -12,7 +12,7 @@ from steelyard.jobs.declared_quotas import read_quotas
 from steelyard.jobs.shards import deal_files, deal_keys
 from steelyard.jobs.specification import from_table, read_jobs
 from steelyard.jobs.submission import submit_file
-from steelyard.model.errors import ConfigError
+from steelyard.model.errors import BadRequest, ConfigError
 
 
 def test_a_file_with_everything(tmp_path: Path) -> None:
@@ -104,6 +104,12 @@ def test_a_mistake_is_named_with_its_remedy(tmp_path: Path, table: dict[str, Any
     assert str(refused.value).startswith("train.toml")
 
 
+def test_a_program_may_say_nothing_by_none(tmp_path: Path) -> None:
+    said = {"command": "x", "deadline": None, "tasks": None, "resources": {"cpu_cores": None, "gpus": 1}}
+    job = from_table(said, tmp_path)
+    assert (job.deadline_s, job.tasks, job.demand.cpu_cores, job.demand.gpus) == (None, 1, 1.0, 1.0)
+
+
 def test_a_name_that_nobody_chose_is_made_printable(tmp_path: Path) -> None:
     assert from_table({"command": ["/bin/a\nb" + "c" * 300]}, tmp_path).name == "a?b" + "c" * 197
 
@@ -113,6 +119,11 @@ def test_a_name_that_nobody_chose_is_made_printable(tmp_path: Path) -> None:
     [
         ("jobs = [1]", "has no jobs: write each as a [[jobs]] table"),
         ("jobs = []", "has no jobs"),
+        (
+            '[[jobs]]\ncommand = "x"\n[[job]]\ncommand = "x"\n',
+            "'job' stands beside [[jobs]]: put it into one",
+        ),
+        ("", "missing required field `command`"),
         ("a = " + "[" * 5000, "is not valid TOML"),
         (b"\xff\xfe", "it is not UTF-8 text"),
     ],
@@ -136,6 +147,20 @@ def test_jobs_of_a_file_that_wait_for_each_other_are_refused_before_one_is_submi
         submit_file(JobsClient(tmp_path), path)
 
 
+def test_a_file_of_which_a_job_is_after_none_that_there_is_is_refused_before_one_is_submitted(
+    tmp_path: Path,
+) -> None:
+    class Asked:
+        def ask(self, op: str, job: str) -> None:
+            assert op == "job"
+            raise BadRequest(f"there is no job {job!r}")
+
+    path = tmp_path / "late.toml"
+    path.write_text('[[jobs]]\ncommand = "true"\n[[jobs]]\nname = "b"\ncommand = "true"\nafter = ["77"]\n')
+    with pytest.raises(ConfigError, match=r"late\.toml: job 'b' is after '77': there is no job '77'"):
+        submit_file(cast(JobsClient, Asked()), path)
+
+
 def test_amounts() -> None:
     assert bytes_of("1.5GiB", "memory") == 1.5 * 2**30
     assert bytes_of(7, "memory") == 7
@@ -154,14 +179,17 @@ def test_a_shard_with_too_many_files_is_refused() -> None:
     [
         ("A:cpu_cores", "'cpu_cores' is not KEY=VALUE"),
         ("A:cores=2", "unknown key 'cores': did you mean 'cpu_cores'?"),
-        ("A:cpu_cores=2", "say both cpu_cores (above 0) and memory, or neither"),
+        ("A:cpu_cores=2", "say both cpu_cores (above 0) and memory, or no amount at all"),
+        ("A:gpus=8", "node 'A': say both cpu_cores (above 0) and memory, or no amount at all"),
         ("a/b", "a node's name is 'a/b'"),
         ("a\x1bb", "a node's name is 'a\\x1bb'"),
         ("x" * 65, "at most 64"),
-        ("A:cpu_cores=nan,memory=1", "cpu_cores (above 0)"),
+        ("A:cpu_cores=nan,memory=1", "node 'A': cpu_cores is nan: it must be a finite number"),
+        ("A:cpu_cores=0,memory=1", "cpu_cores (above 0)"),
         ("A:cpu_cores=inf,memory=1", "cpu_cores is inf: it must be a finite number"),
         ("A:cpu_cores=1,memory=1,gpus=-1", "gpus is -1: it must be 0 or more"),
-        ("A:sample_interval=nan", "sample_interval is nan"),
+        ("A:sample_interval=nan", "node 'A': sample_interval is 'nan': write"),
+        ("A:sample_interval=9h", "sample_interval is 32400.0: it must be in"),
         ("A:cpu_cores=x,memory=1", "Expected `float"),
     ],
 )
@@ -180,11 +208,15 @@ def test_quotas_from_a_file(tmp_path: Path) -> None:
     assert quotas["research"].limited == ("memory_bytes", "gpus")
     assert (quotas["research"].nominal.gpus, quotas["research"].borrow) == (8, True)
     assert not quotas["guests"].borrow
+    path.write_text('[tenants.research]\nnetwork = "100MB/s"\n')
+    assert read_quotas(path)["research"].nominal.network_bytes_per_s == 1e8
     path.write_text("[tenants.none]\n")
     with pytest.raises(ConfigError, match="tenant 'none' has no amount"):
         read_quotas(path)
     path.write_text("[tenants.none]\ngpu = 1\n")
-    with pytest.raises(ConfigError, match="unknown field `gpu`"):
+    with pytest.raises(
+        ConfigError, match=r"unknown field `gpu` - at `\$.tenants\[...\]`: did you mean 'gpus'"
+    ):
         read_quotas(path)
 
 
@@ -198,5 +230,11 @@ def test_nodes_from_a_file(tmp_path: Path) -> None:
     assert (first.spare, first.capacity.memory_bytes) == (True, 2**30)
     assert second.capacity is None
     path.write_text('[[nodes]]\nname = "A"\n[[nodes]]\nname = "A"\n')
-    with pytest.raises(ConfigError, match="two nodes are named 'A'"):
+    with pytest.raises(ConfigError, match=r"nodes.toml: two nodes are named 'A'"):
+        read_nodes(path)
+    path.write_text('[[nodes]]\nname = "A"\ncpu_core = 2\n')
+    with pytest.raises(ConfigError, match=r"at `\$.nodes\[0\]`: did you mean 'cpu_cores'\?"):
+        read_nodes(path)
+    path.write_text('[[nodes]]\nname = "A"\ncpu_cores = 2\n')
+    with pytest.raises(ConfigError, match=r"nodes\.toml: node 'A': say both cpu_cores"):
         read_nodes(path)

@@ -49,7 +49,7 @@ AMBIGUOUS = {
     "a list of lengths": request("Content-Length: 3, 3"),
     "a hexadecimal length": request("Content-Length: 0x3"),
     "an overlong length": request("Content-Length: " + "9" * 30),
-    "a coding that is not exactly chunked": request("Transfer-Encoding: gzip, chunked"),
+    "a coding that is not exactly chunked": request("Transfer-Encoding: chunked, gzip"),
     "a coding with a control byte": request("Transfer-Encoding: \x0bchunked"),
     "a coding in HTTP/1.0": request("Transfer-Encoding: chunked", start="POST / HTTP/1.0"),
     "two hosts": request("Host: other"),
@@ -72,6 +72,29 @@ def test_refuses_what_two_readers_could_read_differently(head: bytes) -> None:
     with pytest.raises(BadRequest) as caught:
         parse_request_head(head)
     assert caught.value.http_status == 400
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ("Transfer-Encoding: gzip, chunked", 501),
+        ("Transfer-Encoding: gzip;q=1, chunked", 400),
+        ("Expect: 200-ok", 417),
+        ("Expect: 100-continue, x", 417),
+    ],
+)
+def test_what_is_understood_and_not_served_has_a_status_of_its_own(fields: str, status: int) -> None:
+    with pytest.raises(BadRequest) as caught:
+        parse_request_head(request(fields))
+    assert caught.value.http_status == status
+
+
+@pytest.mark.parametrize("blanks", ["", " ", "\t", " \t \t"])
+def test_blanks_behind_a_value_are_no_part_of_it(blanks: str) -> None:
+    assert parse_request_head(request(f"Transfer-Encoding: chunked{blanks}")).chunked
+    assert parse_request_head(request(f"X: a\tb{blanks}")).lines[0].rstrip(b" \t\r\n") == b"X: a\tb"
+    answer = f"HTTP/1.1 200 OK\r\nContent-Length: 3{blanks}\r\n\r\n".encode()
+    assert parse_response_head(answer).content_length == 3
 
 
 @pytest.mark.parametrize("version", ["HTTP/2.0", "HTTP/0.9", "HTTP/1.2"])

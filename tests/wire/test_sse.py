@@ -57,6 +57,27 @@ def test_what_is_held_back_is_known() -> None:
     assert event(b"a") == b"data: a\n\n"
 
 
+@pytest.mark.parametrize(
+    ("end", "torn"),
+    [
+        (b"", False),
+        (b"\n", False),
+        (b"\r\n", False),
+        (b"data: [DONE]", False),
+        (b"data:[DONE]\n", False),
+        (b"data: [DONE", True),
+        (b"data: {}\n", True),
+        (b": c", True),
+        (b"d", True),
+    ],
+)
+def test_an_end_inside_an_event_is_told_from_a_whole_one(end: bytes, torn: bool) -> None:
+    splitter = SseSplitter()
+    splitter.feed(b"data: a\n\n")
+    splitter.feed(end)
+    assert splitter.torn is torn
+
+
 def test_an_event_without_end_is_not_kept() -> None:
     splitter = SseSplitter(limit_bytes=1000)
     for _ in range(50):

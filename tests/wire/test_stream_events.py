@@ -92,7 +92,54 @@ def test_what_is_no_object_is_malformed(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b'{"choices":{}}', b'{"id":7}', b'{"choices":[{"delta":{"content":["a"]}}]}', b'{"choices":[1]}']
+    "data",
+    [
+        b'{"choices":5}',
+        b'{"choices":"x"}',
+        b'{"choices":{}}',
+        b'{"choices":[1]}',
+        b'{"choices":[null]}',
+        b'{"choices":[[]]}',
+        b'{"choices":[{"delta":[]}]}',
+        b'{"choices":[{"delta":"a"}]}',
+        b'{"choices":[{"delta":{"content":{}}}]}',
+        b'{"choices":[{"delta":{"content":7}}]}',
+        b'{"choices":[{"delta":{"content":true}}]}',
+        b'{"choices":[{"delta":{"reasoning_content":7}}]}',
+        b'{"choices":[{"delta":{"tool_calls":{}}}]}',
+        b'{"choices":[{"delta":{"tool_calls":[1]}}]}',
+        b'{"choices":[{"delta":{"tool_calls":[{"index":"0"}]}}]}',
+        b'{"choices":[{"delta":{"tool_calls":[{"function":"f"}]}}]}',
+        b'{"choices":[{"index":"0","delta":{}}]}',
+        b'{"choices":[{"index":0.5,"delta":{}}]}',
+        b'{"choices":[{"text":5}]}',
+        b'{"choices":[{"delta":{},"finish_reason":5}]}',
+        b'{"choices":[],"usage":"x"}',
+        b'{"choices":[],"usage":[1]}',
+        b'{"id":7,"choices":5}',
+    ],
+)
+def test_what_a_client_would_stumble_over_is_malformed(data: bytes) -> None:
+    with pytest.raises(MalformedEvent):
+        after(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"id":7}',
+        b'{"id":null}',
+        b'{"choices":null}',
+        b'{"created":1.5}',
+        b'{"model":["m"]}',
+        b'{"choices":[{"delta":{"content":["a"]}}]}',
+        b'{"choices":[{"delta":{"content":[{"type":"thinking","thinking":[]}]}}]}',
+        b'{"choices":[{"delta":{"role":7}}]}',
+        b'{"choices":[{"index":null,"delta":null}]}',
+        b'{"choices":[{"delta":{"tool_calls":[{"index":null,"function":{"arguments":{}}}]}}]}',
+        b'{"choices":[],"usage":{"prompt_tokens":"3"}}',
+        b'{"choices":[],"usage":{"prompt_tokens":1.5,"completion_tokens":null}}',
+    ],
 )
 def test_an_object_of_another_shape_is_passed_on_unread(data: bytes) -> None:
     assert decode_chunk(data) is None

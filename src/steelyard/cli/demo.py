@@ -14,6 +14,7 @@ from steelyard.cli import exit_codes
 from steelyard.cli.demo_caches import caches
 from steelyard.cli.demo_jobs import jobs
 from steelyard.cli.demo_seed_math import seed_math
+from steelyard.cli.finite import FiniteRange
 from steelyard.cli.terminal import console, listing
 from steelyard.demo.fleet import POLICIES, PolicyRun, run_policy
 from steelyard.reports.objectives import Objective
@@ -37,7 +38,7 @@ OBJECTIVE = Objective(ttft_s=1.0 / TIME_SCALE, tpot_s=0.15 / TIME_SCALE)
     show_default=True,
     help="For the report.",
 )
-@click.option("--seconds", type=click.FloatRange(min=3), default=30.0, show_default=True, help="A policy.")
+@click.option("--seconds", type=FiniteRange(min=3), default=30.0, show_default=True, help="A policy.")
 @click.option("--policy", "policies", multiple=True, help="Only these; may be repeated.")
 def demo(ctx: click.Context, out: Path, seconds: float, policies: tuple[str, ...]) -> None:
     """Watch six engines, real traffic, three policies, and an engine that dies and comes back.

@@ -8,6 +8,7 @@ from typing import get_args
 import click
 import uvloop
 
+from steelyard.cli.finite import FiniteRange
 from steelyard.emulator.api import Continues
 from steelyard.emulator.server import EmulatedEngine, start_engine
 from steelyard.engines.profiles import PROFILES
@@ -25,7 +26,7 @@ from steelyard.model.errors import ConfigError
 @click.option("--model", default="emulated", show_default=True, help="The model's name.")
 @click.option(
     "--time-scale",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     default=1.0,
     show_default=True,
     help="2 is twice as fast.",

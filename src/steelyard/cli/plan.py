@@ -7,6 +7,7 @@ import click
 from rich.progress import Progress
 from rich.table import Table
 
+from steelyard.cli.finite import FiniteRange
 from steelyard.cli.terminal import console, listing
 from steelyard.cli.trace_argument import at_speed, load_requests
 from steelyard.config.plugins import check_policy_name, make_policy
@@ -38,7 +39,7 @@ def read_objective(text: str) -> Objective:
 @click.option("--slo", default="ttft=2s,tpot=100ms", show_default=True, help="What a request is held to.")
 @click.option(
     "--share",
-    type=click.FloatRange(min=0, max=1, min_open=True),
+    type=FiniteRange(min=0, max=1, min_open=True),
     default=0.95,
     show_default=True,
     help="Of requests that must be in the SLO.",
@@ -46,7 +47,7 @@ def read_objective(text: str) -> Objective:
 @click.option("--policy", default=DEFAULT_POLICY, show_default=True)
 @click.option("--profile", type=click.Choice(list(PROFILES)), default="llama2-70b-a100x4", show_default=True)
 @click.option("--most", type=click.IntRange(1, 1024), default=256, show_default=True, help="Replicas to try.")
-@click.option("--speed", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True)
+@click.option("--speed", type=FiniteRange(min=0, min_open=True), default=1.0, show_default=True)
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first N requests.")
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")

@@ -10,6 +10,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from steelyard.cli import exit_codes
+from steelyard.cli.finite import FiniteRange
 from steelyard.cli.terminal import console, listing
 from steelyard.cli.trace_argument import load_requests
 from steelyard.replay.report import ReplayReport, summarise
@@ -23,14 +24,18 @@ from steelyard.reports.objectives import Objective
 @click.option("--model", default="emulated", show_default=True, help="The model to ask for.")
 @click.option(
     "--speed",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     default=1.0,
     show_default=True,
     help="2 sends twice as fast.",
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first N requests.")
-@click.option("--slo-ttft", type=float, default=2.0, show_default=True, help="Seconds to the first token.")
-@click.option("--slo-tpot", type=float, default=0.1, show_default=True, help="Seconds a token after it.")
+@click.option(
+    "--slo-ttft", type=FiniteRange(min=0), default=2.0, show_default=True, help="Seconds to the first token."
+)
+@click.option(
+    "--slo-tpot", type=FiniteRange(min=0), default=0.1, show_default=True, help="Seconds a token after it."
+)
 @click.option("--seed", type=int, default=1, show_default=True, help="Of generated requests.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def replay(

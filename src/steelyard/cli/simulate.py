@@ -9,6 +9,7 @@ import click
 from rich.progress import Progress
 from rich.table import Table
 
+from steelyard.cli.finite import FiniteRange
 from steelyard.cli.terminal import console, listing
 from steelyard.cli.trace_argument import at_speed, load_requests
 from steelyard.config.plugins import check_policy_name, make_policy
@@ -45,7 +46,7 @@ DEFAULT_POLICIES = ("round-robin", "least-requests", DEFAULT_POLICY)
     "--speed",
     "speeds",
     multiple=True,
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     default=[1.0],
     show_default=True,
     help="2 lets requests arrive twice as fast. May be repeated.",
@@ -56,8 +57,12 @@ DEFAULT_POLICIES = ("round-robin", "least-requests", DEFAULT_POLICY)
     help="A TOML file of replicas that fail, recover, slow down, drain or join.",
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first N requests.")
-@click.option("--slo-ttft", type=float, default=2.0, show_default=True, help="Seconds to the first token.")
-@click.option("--slo-tpot", type=float, default=0.1, show_default=True, help="Seconds a token after it.")
+@click.option(
+    "--slo-ttft", type=FiniteRange(min=0), default=2.0, show_default=True, help="Seconds to the first token."
+)
+@click.option(
+    "--slo-tpot", type=FiniteRange(min=0), default=0.1, show_default=True, help="Seconds a token after it."
+)
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option(
     "--report", type=click.Path(dir_okay=False, path_type=Path), help="Write an HTML page with plots."

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from steelyard.cli import exit_codes
+from steelyard.cli.finite import FiniteRange
 from steelyard.cli.jobs_argument import client_of, print_json, shown, with_json, with_state
 from steelyard.jobs.specification import from_table
 from steelyard.jobs.submission import submit_file
@@ -18,9 +19,9 @@ from steelyard.model.errors import ConfigError
 @with_json
 @click.option("--key", default="", help="The same key again is the same job, however often it is sent.")
 @click.option("--name", default="", help="Of a job given as a command.")
-@click.option("--cpu", "cpu_cores", type=float, help="Cores, of a job given as a command.")
+@click.option("--cpu", "cpu_cores", type=FiniteRange(min=0), help="Cores, of a job given as a command.")
 @click.option("--memory", default="", help="Such as 2GiB, of a job given as a command.")
-@click.option("--gpus", type=float, default=0.0, help="Of a job given as a command.")
+@click.option("--gpus", type=FiniteRange(min=0), default=0.0, help="Of a job given as a command.")
 @click.option("--wait", "wait_for_end", is_flag=True, help="Wait for the end; exit code 1 if it is not done.")
 def submit(
     what: tuple[str, ...],

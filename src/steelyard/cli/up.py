@@ -157,4 +157,4 @@ def _last_words(log_path: Path, begin: int) -> str:
     """The sentence with which a service ended, if it said one."""
     lines = log_path.read_bytes()[begin:].decode(errors="replace").splitlines()
     said = [line.removeprefix(PREFIX) for line in lines if line.startswith(PREFIX)]
-    return f"{said[-1]}; " if said else ""
+    return f"{said[-1]}; " if said else "it said nothing, so try without --detach; "

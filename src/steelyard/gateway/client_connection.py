@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Final, cast
 
 from steelyard.gateway import answers, forwarding, refusals, setbacks
 from steelyard.gateway.exchange import Exchange
+from steelyard.gateway.outlet import Outlet
+from steelyard.gateway.request_body import RequestBody, too_long
 from steelyard.gateway.request_plan import RequestPlan
 from steelyard.model.errors import BadRequest
-from steelyard.wire.chunked import ChunkedReader, MalformedChunk
-from steelyard.wire.head_memo import HeadReader
+from steelyard.wire.head_memo import HeadReader, without_empty_lines
 from steelyard.wire.http1_head import check_unfinished
 
 if TYPE_CHECKING:
@@ -30,12 +31,7 @@ class ClientConnection:
     """One client, from accept to close; an `asyncio.Protocol` by its methods."""
 
     __slots__ = (
-        "_body",
-        "_body_begun_s",
-        "_body_bytes",
-        "_body_left",
         "_buffer",
-        "_chunks",
         "_closing_s",
         "_context",
         "_deadline_s",
@@ -48,12 +44,12 @@ class ClientConnection:
         "_limits",
         "_lingering",
         "_max_body_bytes",
-        "_plan",
         "_quiet_since_s",
         "_reading_paused",
         "_scheme",
         "_serving",
         "_unsent_bytes",
+        "_upload",
         "believed",
         "exchange",
         "peer",
@@ -69,13 +65,8 @@ class ClientConnection:
         self._heads = HeadReader(context.plans, self._limits.max_head_bytes)
         self._buffer = b""
         self._head_seen = 0  # bytes of the buffer that were looked at
-        self._plan: RequestPlan | None = None
-        self._body: list[bytes] = []
-        self._body_bytes = 0
-        self._body_left = 0
-        self._body_begun_s = 0.0
+        self._upload: RequestBody | None = None
         self._head_begun = True  # a new connection's time for its first head runs from the start
-        self._chunks: ChunkedReader | None = None
         self._reading_paused = False
         self._half_closed_s = 0.0
         self._serving = self.writing_paused = self._lingering = False
@@ -91,10 +82,10 @@ class ClientConnection:
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Accept, unless the worker has as many connections as it may."""
-        self.transport = cast(asyncio.Transport, transport)
-        # What is written goes to the kernel at once, not after all that came in the same turn of the loop.
-        # Not 0: uvloop's TLS takes an empty buffer for a full one then, and pauses at every second write.
-        self.transport.set_write_buffer_limits(high=1)
+        # What the kernel does not take at once pauses whoever writes. Not 0: uvloop's TLS takes an empty
+        # buffer for a full one then, and pauses at every second write.
+        cast(asyncio.Transport, transport).set_write_buffer_limits(high=1)
+        self.transport = Outlet(cast(asyncio.Transport, transport), self._context.outbox)
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if isinstance(peer, tuple) else ""
         self._scheme = b"http" if transport.get_extra_info("sslcontext") is None else b"https"
@@ -115,7 +106,7 @@ class ClientConnection:
 
     def data_received(self, data: bytes) -> None:
         """Take bytes: of a head, of a body, or of a pipelined request that must wait."""
-        if self._plan is not None:
+        if self._upload is not None:
             self._take_body(data)
         elif self._lingering:
             return
@@ -132,6 +123,7 @@ class ClientConnection:
     def eof_received(self) -> bool:
         """The client sends no more. It may still be waiting for its answer: keep the way back open."""
         if self.exchange is None:
+            self.transport.leave()  # asyncio closes it now
             return False
         self._half_closed_s = monotonic()
         return True
@@ -139,8 +131,16 @@ class ClientConnection:
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone: whatever was being done for it stops."""
         self._context.connections.discard(self)
-        if self.exchange is not None:
-            exchange, self.exchange = self.exchange, None
+        self.transport.drop()
+        if self.exchange is None:
+            return
+        exchange, self.exchange = self.exchange, None
+        relay = exchange.relay
+        if relay is not None and relay.said_all and not self.writing_paused:
+            relay.unheard()
+            exchange.abandon()
+            exchange.answer_done()  # it has read `[DONE]`: it was served
+        else:
             exchange.client_left()
 
     def pause_writing(self) -> None:
@@ -168,7 +168,7 @@ class ClientConnection:
         try:
             while data:
                 if data[0] == 0x0D:
-                    data = _without_empty_lines(data)
+                    data = without_empty_lines(data)
                     self._head_seen = 0
                 plan = self._heads.read(data)
                 if plan is None:
@@ -184,7 +184,7 @@ class ClientConnection:
                 else:
                     self._buffer = data[stop:]
                     self._start(plan, data[body_at:stop])
-                busy = self.exchange is not None or self._plan is not None or self.writing_paused
+                busy = self.exchange is not None or self._upload is not None or self.writing_paused
                 if busy or self._lingering or self.transport.is_closing():
                     return
                 data = self._buffer
@@ -217,64 +217,36 @@ class ClientConnection:
 
     def _await_body(self, plan: RequestPlan, length: int, rest: bytes) -> None:
         """A head is there whose body is not: read it as it comes."""
-        if length > self._limits.max_body_bytes:
-            raise BadRequest(f"the body is over {self._limits.max_body_bytes} bytes", http_status=413)
+        upload = RequestBody(plan, length, self._limits, monotonic())
         gate = self._context.gate
         if gate is not None and not gate.knows(plan):
             # A stranger's body is not worth reading: it may be large, and come slowly.
             raise BadRequest("a valid API key is needed", http_status=401, code="invalid_api_key")
-        self._plan, self._body_left, self._body_bytes = plan, length, 0
-        self._chunks = ChunkedReader() if plan.chunked else None
-        self._body_begun_s = now_s = monotonic()
-        self._deadline_s = now_s + self._limits.client_body_timeout_s
+        self._upload = upload
+        self._deadline_s = upload.deadline_s
         if plan.head.expects_continue and not rest:
             self.transport.write(answers.CONTINUE)
         if rest:
             self._take_body(rest)
 
     def _take_body(self, data: bytes) -> None:
-        plan = self._plan
-        if plan is None:
+        upload = self._upload
+        if upload is None:
             return
-        rest = b""
-        if self._chunks is not None:
-            try:
-                payload = self._chunks.feed(data)
-            except MalformedChunk as error:
-                self.refuse(BadRequest(f"malformed request: {error}"))
-                return
-            done, rest = self._chunks.done, self._chunks.rest
-        else:
-            payload = data if len(data) <= self._body_left else data[: self._body_left]
-            self._body_left -= len(payload)
-            done, rest = self._body_left == 0, data[len(payload) :]
-        self._body_bytes += len(payload)
-        limit = self._limits.max_body_bytes
-        announced = self._chunks.announced if self._chunks is not None else 0
-        if self._body_bytes + announced > limit:
-            self.refuse(BadRequest(f"the body is over {limit} bytes", http_status=413))
+        try:
+            done = upload.feed(data, monotonic())
+        except BadRequest as error:
+            self.refuse(error)
             return
-        if payload:
-            self._body.append(payload)
-            self._grant_time()
+        self._deadline_s = upload.deadline_s
         if done:
-            body = b"".join(self._body)
-            self._plan, self._chunks, self._body = None, None, []
-            self._buffer = rest
-            self._start(plan, body)
-
-    def _grant_time(self) -> None:
-        """A body may take as long as it comes on, and at no less than the least rate over all of it."""
-        limits, now_s = self._limits, monotonic()
-        timeout_s, least = limits.client_body_timeout_s, limits.min_body_bytes_per_s
-        self._deadline_s = now_s + timeout_s
-        if least:
-            owed_s = self._body_begun_s + timeout_s + self._body_bytes / least
-            self._deadline_s = min(self._deadline_s, owed_s)
+            self._upload = None
+            self._buffer = upload.rest
+            self._start(upload.plan, upload.whole())
 
     def _start(self, plan: RequestPlan, body: bytes) -> None:
         if len(body) > self._max_body_bytes:
-            raise BadRequest(f"the body is over {self._max_body_bytes} bytes", http_status=413)
+            raise too_long(self._max_body_bytes)
         self._deadline_s = 0.0
         self._head_begun = False
         if plan.ends_here:
@@ -291,7 +263,10 @@ class ClientConnection:
         """The answer has been written: go on with the next request, or close."""
         self.exchange = None
         if not keep_alive:
-            self.transport.close()
+            if self._buffer or self._reading_paused:
+                self._linger()  # it sends more than it may
+            else:
+                self.transport.close()
             return
         self._quiet_since_s = now_s
         self._deadline_s = now_s + self._idle_timeout_s
@@ -307,7 +282,7 @@ class ClientConnection:
             return
         if self._buffer:
             self._serve(self._buffer)
-        elif self._half_closed_s and self._plan is None:
+        elif self._half_closed_s and self._upload is None:
             self.transport.close()
 
     def forwarding_lines(self, plan: RequestPlan) -> bytes:
@@ -318,7 +293,7 @@ class ClientConnection:
 
     def refuse(self, error: BadRequest) -> None:
         """Answer a request that was not understood, and close: what follows cannot be trusted."""
-        self._plan, self._chunks, self._body, self._buffer = None, None, [], b""
+        self._upload, self._buffer = None, b""
         self._context.meters.client_error(error.http_status)
         extra = refusals.CHALLENGE if error.http_status == 401 else b""
         self.transport.write(answers.error(error, close=True, extra=extra))
@@ -331,12 +306,13 @@ class ClientConnection:
         """Close so that the client can read what was written, whatever it still sends (RFC 9112 section 9.6).
 
         A socket that is closed with bytes unread sends a reset, which overtakes the answer. TLS has no
-        half-close here: it is closed at once.
+        half-close here and needs none: uvloop says farewell, and drops what comes until the client has, too.
         """
-        if not self.transport.can_write_eof():
+        if self._half_closed_s or not self.transport.can_write_eof():
             self.transport.close()
             return
         self._lingering = True
+        self._buffer = b""
         self._deadline_s = monotonic() + LINGER_S
         if self._reading_paused:
             self._reading_paused = False
@@ -361,12 +337,12 @@ class ClientConnection:
                 if told and self.exchange.nothing_written:
                     self.transport.write(answers.PROCESSING)
             return
-        if self._plan is None and not self._buffer and now_s - self._quiet_since_s > FORGET_HEAD_AFTER_S:
+        if self._upload is None and not self._buffer and now_s - self._quiet_since_s > FORGET_HEAD_AFTER_S:
             self._heads.forget()  # its last head may be long, and idle connections are many
         if not self._deadline_s or now_s < self._deadline_s:
             return
-        if self._plan is not None or self._buffer:
-            what = "body" if self._plan is not None else "head"
+        if self._upload is not None or self._buffer:
+            what = "body" if self._upload is not None else "head"
             self.refuse(BadRequest(f"the request {what} did not arrive in time", http_status=408))
         else:
             self.transport.close()
@@ -381,14 +357,6 @@ class ClientConnection:
 
     def close_if_quiet(self, now_s: float, quiet_s: float) -> None:
         """Close when nothing is under way and nothing has been for so long."""
-        idle = self.exchange is None and self._plan is None and not self._buffer
+        idle = self.exchange is None and self._upload is None and not self._buffer
         if idle and now_s - self._quiet_since_s >= quiet_s:
             self.transport.close()
-
-
-def _without_empty_lines(data: bytes) -> bytes:
-    """What follows the empty lines before a request, which are ignored (RFC 9112 section 2.2)."""
-    at = 0
-    while data.startswith(b"\r\n", at):
-        at += 2
-    return data[at:]

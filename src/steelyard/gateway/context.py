@@ -10,6 +10,7 @@ from steelyard.gateway.access_log import AccessLog
 from steelyard.gateway.admission import Gatekeeper
 from steelyard.gateway.forwarding import TrustedProxies
 from steelyard.gateway.meters import Meters
+from steelyard.gateway.outlet import Outbox
 from steelyard.gateway.pool_tries import ModelPools
 from steelyard.gateway.receipts import Receipts
 from steelyard.gateway.request_plan import RequestPlan
@@ -37,6 +38,7 @@ class WorkerContext:
     plans: HeadMemo[RequestPlan]
     meters: Meters
     upstreams: list[UpstreamPool]
+    outbox: Outbox
     access_log: AccessLog | None
     id_prefix: bytes
     gate: Gatekeeper | None = None

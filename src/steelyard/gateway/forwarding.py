@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from ipaddress import ip_address, ip_network
 from typing import Final
 
-from steelyard.wire.http1_head import FORWARDED_PREFIX, is_host
+from steelyard.wire.host import is_host
+from steelyard.wire.http1_head import FORWARDED_PREFIX
 
 _WRITTEN: Final = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
 

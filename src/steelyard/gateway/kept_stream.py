@@ -8,7 +8,7 @@ the client sees that.
 """
 
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from steelyard.gateway.answer_head import AnswerHead
 from steelyard.gateway.upstream import AnswerReceiver
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from steelyard.gateway.upstream import UpstreamConnection
 
 CHAT_PATH = b"/chat/completions"
+END_TIMEOUT_S: Final = 1.0  # from `[DONE]` to the end of the engine's framing
 # Statuses by which an engine refuses this way of asking; 408 and 429 say nothing about the way.
 _REFUSALS = frozenset(range(400, 500)) - {408, 429}
 
@@ -184,10 +185,6 @@ class KeptStream(AnswerReceiver):
         exchange, keeper = self._exchange, self._keeper
         if keeper is None:
             return False
-        if keeper.so_far.done and not exchange.client.transport.is_closing():
-            exchange.abandon()  # the client has all of it: only the end of the engine's framing is lost
-            exchange.answer_done()
-            return True
         if self._lost_for_good or exchange.client.transport.is_closing():
             self._count_cut(keeper)
             return False
@@ -281,7 +278,13 @@ class KeptStream(AnswerReceiver):
     def crawls(self, now_s: float) -> bool:
         """Whether the stream is so slow that another replica should go on with it. Asked by the sweeper."""
         exchange, keeper = self._exchange, self._keeper
-        if keeper is None or self.waiting or not keeper.so_far.tokens:
+        if keeper is None or self.waiting:
+            return False
+        if keeper.so_far.done:
+            return (
+                now_s - exchange.last_s > END_TIMEOUT_S
+            )  # all is said: clients wait for no more than the end
+        if not keeper.so_far.tokens:
             return False
         tokens = keeper.so_far.tokens
         if not self._mark_s:

@@ -5,12 +5,12 @@ call, and holding bytes back to find event borders would delay the first token. 
 and plain goes on as it came; anything else is framed anew.
 """
 
-import asyncio
 from collections import deque
 from typing import Final
 
 from steelyard.gateway import answers
 from steelyard.gateway.answer_head import AnswerHead
+from steelyard.gateway.outlet import Outlet
 from steelyard.wire.answer_so_far import AnswerSoFar
 from steelyard.wire.chunked import LAST_CHUNK, chunk
 from steelyard.wire.openai import count_after, read_stream_usage
@@ -18,6 +18,7 @@ from steelyard.wire.openai_bodies import Usage
 
 TAIL_PAYLOADS: Final = 4  # the usage stands in one of the last payloads, before `[DONE]`
 MAX_READ_USAGE_BYTES: Final = 1 << 20
+_LAST_EVENTS: Final = (b"data: [DONE]", b"data:[DONE]")
 
 
 class Relay:
@@ -55,7 +56,7 @@ class Relay:
         length: int,
         minor_version: int,
         id_lines: bytes,
-        transport: asyncio.Transport,
+        transport: Outlet,
     ) -> None:
         self.head = head
         self.length = length
@@ -92,16 +93,16 @@ class Relay:
         self.begun = True
         self.first_s = now_s
         head = self._head_bytes()  # decides on the framing, so it comes first
-        self._transport.write(head + (chunk(payload) if self._chunked else payload))
+        self._transport.write_now(head + (chunk(payload) if self._chunked else payload))
         if self.so_far is None:
             self._note(payload)
 
     def go_on(self, payload: bytes, framed: bytes | None) -> None:
         """Write more payload. framed: the same as one chunk, if it came so."""
         if not self._chunked:
-            self._transport.write(payload)
+            self._transport.write_now(payload)
         else:
-            self._transport.write(framed or b"%x\r\n%b\r\n" % (len(payload), payload))
+            self._transport.write_now(framed or b"%x\r\n%b\r\n" % (len(payload), payload))
         if self.so_far is None:
             self._note(payload)
 
@@ -116,9 +117,9 @@ class Relay:
         """Write what ends the answer."""
         if not self.begun:
             self.begun = True
-            self._transport.write(self._head_bytes() + (LAST_CHUNK if self._chunked else b""))
+            self._transport.write_now(self._head_bytes() + (LAST_CHUNK if self._chunked else b""))
         elif self._chunked:
-            self._transport.write(LAST_CHUNK)
+            self._transport.write_now(LAST_CHUNK)
 
     def cut(self, message: str) -> bool:
         """End an answer that cannot be finished. Returns whether the client was told in its own protocol;
@@ -127,8 +128,19 @@ class Relay:
             return False
         # An event of its own, even when the engine stopped inside one: an empty line ends that one first.
         # No final chunk: the body stays visibly unfinished.
-        self._transport.write(chunk(b"\n\n" + answers.stream_error(message)))
+        self._transport.write_now(chunk(b"\n\n" + answers.stream_error(message)))
         return True
+
+    @property
+    def said_all(self) -> bool:
+        """Whether a stream's `[DONE]` has gone out: only the end of the framing is missing then."""
+        if self.so_far is not None:
+            return self.so_far.done
+        return self.head.event_stream and self.length < 0 and self.tail.rstrip(b"\r\n").endswith(_LAST_EVENTS)
+
+    def unheard(self) -> None:
+        """The client is gone: nothing more is written."""
+        self._chunked = False
 
     @property
     def tail(self) -> bytes:
@@ -164,5 +176,5 @@ def whole_tokens(body: bytes) -> tuple[int, int]:
     at = body.rfind(b'"usage":')
     if at < 0:
         return 0, -1
-    usage = body[at:]
-    return max(0, count_after(usage, b'"completion_tokens":')), count_after(usage, b'"cached_tokens":')
+    output = count_after(body, b'"completion_tokens":', at)
+    return output if output > 0 else 0, count_after(body, b'"cached_tokens":', at)

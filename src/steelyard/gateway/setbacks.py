@@ -92,6 +92,11 @@ def out_of_time(exchange: "Exchange", error: str) -> None:
 def answer_was_cut(exchange: "Exchange", error: str) -> None:
     """The client has part of an answer: another engine goes on with it, or the client sees that it is cut."""
     exchange.last_error = error
+    relay = exchange.relay
+    if relay is not None and relay.said_all and not exchange.client.transport.is_closing():
+        exchange.abandon()  # the client has all of it: only the end of the engine's framing is lost
+        exchange.answer_done()
+        return
     if exchange.kept is not None and exchange.kept.goes_on():
         return
     _report_failure(exchange)

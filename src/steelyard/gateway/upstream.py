@@ -20,10 +20,12 @@ from urllib.parse import urlsplit
 from steelyard.config.access import EngineAccessOptions
 from steelyard.config.schema import TimeoutOptions, UpstreamOptions
 from steelyard.gateway.answer_head import AnswerHead
+from steelyard.gateway.outlet import Outbox, Sender
 from steelyard.gateway.tls import EngineLink, port_of
 from steelyard.model.errors import UpstreamError
 from steelyard.wire.chunked import ChunkedReader, MalformedChunk
 from steelyard.wire.head_memo import HeadMemo, HeadReader
+from steelyard.wire.http1_head import check_unfinished_answer
 
 MAX_HEAD_BYTES: Final = 65_536
 MAX_JOINED_BYTES: Final = (
@@ -80,6 +82,7 @@ class UpstreamPool:
         loop: asyncio.AbstractEventLoop,
         heads: HeadMemo[AnswerHead],
         access: EngineAccessOptions,
+        outbox: Outbox,
     ) -> None:
         """Raises ConfigError for a key or certificates that cannot be read."""
         parts = urlsplit(base_url)
@@ -94,6 +97,7 @@ class UpstreamPool:
         self._max_idle = options.max_idle_connections
         self._idle_timeout_s = options.idle_timeout_s
         self.heads = heads
+        self.outbox = outbox
         self._idle: list[UpstreamConnection] = []
         self._connecting: set[asyncio.Task[None]] = set()
 
@@ -103,7 +107,7 @@ class UpstreamPool:
         while idle:
             connection = idle.pop()
             fresh = now_s - connection.idle_since_s < self._idle_timeout_s
-            if fresh and connection.usable and not connection.waiting():
+            if fresh and connection.usable:
                 return connection
             connection.close()
         return None
@@ -160,7 +164,7 @@ class UpstreamPool:
             task.cancel()
 
 
-class UpstreamConnection:
+class UpstreamConnection(Sender):
     """One connection to an engine, carrying one exchange at a time; an `asyncio.Protocol` by its methods."""
 
     __slots__ = (
@@ -174,6 +178,7 @@ class UpstreamConnection:
         "_poll",
         "_pool",
         "_spoke",
+        "_unsent",
         "_write",
         "answered",
         "idle_since_s",
@@ -189,7 +194,7 @@ class UpstreamConnection:
         self.idle_since_s = 0.0
         self.usable = True
         self.answered = 0  # answers read so far: a connection that has read one may die of old age
-        self._buffer = b""
+        self._buffer = self._unsent = b""
         self._head: AnswerHead | None = None
         self._chunks: ChunkedReader | None = None
         self._body_left = -1
@@ -205,19 +210,28 @@ class UpstreamConnection:
         self._poll = poll.poll
 
     def send(self, receiver: AnswerReceiver, head: bytes, body: bytes, *, head_request: bool) -> None:
-        """Send a whole request; its answer goes to `receiver`."""
+        """Send a whole request at the end of this turn; its answer goes to `receiver`."""
         self.receiver = receiver
         self._head_request = head_request
         self._spoke = False
         if len(body) <= MAX_JOINED_BYTES:
-            self._write(head + body)
+            self._unsent = head + body
+            self._pool.outbox.add(self)
         else:
-            self._write(head)
-            self._write(body)
+            self._unsent = head
+            self.leave()
+            if self.receiver is receiver:
+                self._write(body)
 
-    def waiting(self) -> bool:
-        """Whether anything has come on it that has not been read: bytes, or its end."""
-        return bool(self._poll(0))
+    def leave(self) -> None:
+        """Send what has not been sent, unless something waits on the connection: bytes, or its end."""
+        request, self._unsent = self._unsent, b""
+        if not request:
+            return  # it was given up
+        if self.answered and self._poll(0):
+            self._fail("the engine spoke unasked")
+        else:
+            self._write(request)
 
     @property
     def answer_begun(self) -> bool:
@@ -229,6 +243,9 @@ class UpstreamConnection:
         receiver = self.receiver
         if receiver is None:
             self.close()  # bytes that nobody asked for
+            return
+        if self._unsent:
+            self._fail("the engine spoke unasked")
             return
         try:
             if self._head is not None:
@@ -281,8 +298,7 @@ class UpstreamConnection:
         """Decide whether a head that has not ended may go on."""
         if len(data) - 3 > MAX_HEAD_BYTES:  # its empty line could still begin in the last three bytes
             raise UpstreamError(f"the response head is longer than {MAX_HEAD_BYTES} bytes")
-        if not b"HTTP/1.".startswith(data[:7]):
-            raise UpstreamError("the answer is not HTTP/1")
+        check_unfinished_answer(data)
         self._buffer = data
 
     def _answer_is_whole(self, receiver: AnswerReceiver, head: AnswerHead, body: bytes) -> None:
@@ -368,9 +384,11 @@ class UpstreamConnection:
         """The receiver wants no more of this answer: the engine sees the connection close and stops."""
         self.receiver = None
         self.usable = False
+        self._unsent = b""
         self.transport.abort()
 
     def close(self) -> None:
-        """Close after what has been written."""
+        """Close after what has been sent."""
         self.usable = False
+        self._unsent = b""
         self.transport.close()

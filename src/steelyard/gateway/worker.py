@@ -33,6 +33,7 @@ from steelyard.gateway.keys import KeyRing
 from steelyard.gateway.kv_feeds import follow_kv_events
 from steelyard.gateway.leaving import QUIET_S, leave
 from steelyard.gateway.meters import Meters
+from steelyard.gateway.outlet import Outbox
 from steelyard.gateway.pool_policy import pool_policy
 from steelyard.gateway.pool_tries import ModelPools
 from steelyard.gateway.request_plan import plans
@@ -62,11 +63,13 @@ PUBLISH_S = 0.001
 READY = b"ready\n"
 
 
-def open_upstreams(configuration: Configuration, loop: asyncio.AbstractEventLoop) -> list[UpstreamPool]:
+def open_upstreams(
+    configuration: Configuration, loop: asyncio.AbstractEventLoop, outbox: Outbox
+) -> list[UpstreamPool]:
     """A pool of connections for each slot, in the order of `fleet_table.rows_of`."""
     heads = answer_heads()
     return [
-        UpstreamPool(replica.url, pool.upstream, pool.timeouts, loop, heads, pool.engine)
+        UpstreamPool(replica.url, pool.upstream, pool.timeouts, loop, heads, pool.engine, outbox)
         for pool in configuration.pools
         for replica in pool.replicas
     ]
@@ -148,6 +151,7 @@ def build_context(
     log: AccessLog | None = NoAccessLog() if tracing is not None else None
     if configuration.access_log:
         log = AccessLog(Path(configuration.access_log), meters.log_dropped)
+    outbox = Outbox(loop.call_soon)
     make_plans = plans if tracing is None else traced_plans
     context = WorkerContext(
         configuration=configuration,
@@ -157,7 +161,8 @@ def build_context(
         router=Router(membership, routed, rng),
         plans=make_plans(Routes(configuration, pools), configuration.limits.max_header_count),
         meters=meters,
-        upstreams=open_upstreams(configuration, loop),
+        upstreams=open_upstreams(configuration, loop, outbox),
+        outbox=outbox,
         access_log=log,
         shows_picks=configuration.pick_header,
         tracing=tracing,

@@ -6,34 +6,28 @@ from pathlib import Path
 
 import msgspec
 
-from steelyard.jobs.amounts import bytes_of, number_of
+from steelyard.jobs.amounts import number_of
 from steelyard.jobs.executors.local_node import LocalNode
-from steelyard.jobs.toml_file import read_toml
+from steelyard.jobs.toml_file import named, read_toml
+from steelyard.jobs.written import Written, WrittenForm
 from steelyard.model.errors import ConfigError, nearest_or_known
 from steelyard.model.resources import Resources
 
-Amount = float | str
 _NAME = re.compile(r"\w[\w.-]{0,63}")  # a folder's name, in tables and in paths of sockets
 UNLIMITED = 1e12  # of what nobody declared: it must never rule a node out
+_UNDECLARED = dict.fromkeys(
+    ("disk_read_bytes_per_s", "disk_write_bytes_per_s", "network_bytes_per_s"), UNLIMITED
+)
+CAPACITY = WrittenForm(Resources, {"gpus": Written("gpus", int, number_of)})
+NODE = WrittenForm(LocalNode, unwritten=("name", "capacity"))
 
 
-class NodeTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+@CAPACITY.complete
+@NODE.complete
+class NodeTable(msgspec.Struct, kw_only=True):
     """One `[[nodes]]` table. Without cpu_cores and memory a node is the whole machine, as measured."""
 
     name: str
-    cpu_cores: float | None = None
-    memory: Amount | None = None
-    gpus: int = 0
-    gpu_memory: Amount = 0.0
-    disk_read: Amount = UNLIMITED
-    disk_write: Amount = UNLIMITED
-    network: Amount = UNLIMITED
-    labels: dict[str, str] = {}
-    spare: bool = False
-    cpus: list[int] = []
-    cpu_is_limit: bool = False
-    respawn: bool = True
-    sample_interval: float = 1.0
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -42,7 +36,9 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 def read_nodes(path: Path) -> list[LocalNode]:
     """The nodes of a file. Raises ConfigError."""
-    return checked([declared(table) for table in read_toml(path, _File).nodes])
+    found = read_toml(path, _File)
+    with named(path):
+        return checked([declared(table) for table in found.nodes])
 
 
 def parse_node(text: str) -> LocalNode:
@@ -70,34 +66,21 @@ def declared(table: NodeTable) -> LocalNode:
         raise ConfigError(
             f"a node's name is {table.name[:80]!r}: use letters, digits, dots and dashes, at most 64"
         )
-    if not 0.05 <= table.sample_interval <= 3600:
-        raise ConfigError(f"sample_interval is {table.sample_interval}: it must be in 0.05..3600 s")
-    whole = table.cpu_cores is None and table.memory is None
-    capacity = None if whole else _capacity(table)
-    return LocalNode(
-        name=table.name,
-        capacity=capacity,
-        labels=table.labels,
-        spare=table.spare,
-        cpus=tuple(table.cpus),
-        cpu_is_limit=table.cpu_is_limit,
-        respawn=table.respawn,
-        sample_interval_s=table.sample_interval,
-    )
+    try:
+        node = LocalNode(name=table.name, **NODE.read(table), capacity=_capacity(CAPACITY.read(table)))
+        if not 0.05 <= node.sample_interval_s <= 3600:
+            raise ConfigError(f"sample_interval is {node.sample_interval_s}: it must be in 0.05..3600 s")
+    except ConfigError as error:
+        raise ConfigError(f"node {table.name!r}: {error}") from None
+    return node
 
 
-def _capacity(table: NodeTable) -> Resources:
-    if table.cpu_cores is None or table.memory is None or not table.cpu_cores > 0:
-        raise ConfigError(f"node {table.name!r}: say both cpu_cores (above 0) and memory, or neither")
-    return Resources(
-        cpu_cores=number_of(table.cpu_cores, "cpu_cores"),
-        memory_bytes=bytes_of(table.memory, "memory"),
-        disk_read_bytes_per_s=bytes_of(table.disk_read, "disk_read"),
-        disk_write_bytes_per_s=bytes_of(table.disk_write, "disk_write"),
-        network_bytes_per_s=bytes_of(table.network, "network"),
-        gpus=number_of(table.gpus, "gpus"),
-        gpu_memory_bytes=bytes_of(table.gpu_memory, "gpu_memory"),
-    )
+def _capacity(amounts: dict[str, float]) -> Resources | None:
+    if not amounts:
+        return None
+    if "memory_bytes" not in amounts or not amounts.get("cpu_cores"):
+        raise ConfigError("say both cpu_cores (above 0) and memory, or no amount at all")
+    return Resources(**_UNDECLARED | amounts)
 
 
 def checked(nodes: list[LocalNode]) -> list[LocalNode]:

@@ -5,22 +5,19 @@ from pathlib import Path
 
 import msgspec
 
-from steelyard.jobs.amounts import bytes_of, number_of
-from steelyard.jobs.toml_file import read_toml
+from steelyard.jobs.toml_file import named, read_toml
+from steelyard.jobs.written import WrittenForm
 from steelyard.model.errors import ConfigError
 from steelyard.model.resources import Resources
 from steelyard.scheduling.quotas import Quota
 
-Amount = float | str
+RESOURCES = WrittenForm(Resources)
 
 
-class TenantTable(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+@RESOURCES.complete
+class TenantTable(msgspec.Struct, kw_only=True):
     """One `[tenants.NAME]` table. Only the resources that it names are counted."""
 
-    cpu_cores: float | None = None
-    memory: Amount | None = None
-    gpus: float | None = None
-    gpu_memory: Amount | None = None
     borrow: bool = True
 
 
@@ -30,7 +27,9 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 def read_quotas(path: Path) -> dict[str, Quota]:
     """Tenant → quota. Raises ConfigError."""
-    return quotas_of(read_toml(path, _File).tenants)
+    found = read_toml(path, _File)
+    with named(path):
+        return quotas_of(found.tenants)
 
 
 def quotas_of(tenants: Mapping[str, TenantTable]) -> dict[str, Quota]:
@@ -39,15 +38,7 @@ def quotas_of(tenants: Mapping[str, TenantTable]) -> dict[str, Quota]:
 
 
 def _quota(name: str, table: TenantTable) -> Quota:
-    amounts = {
-        "cpu_cores": number_of(table.cpu_cores, "cpu_cores") if table.cpu_cores is not None else None,
-        "memory_bytes": bytes_of(table.memory, "memory") if table.memory is not None else None,
-        "gpus": number_of(table.gpus, "gpus") if table.gpus is not None else None,
-        "gpu_memory_bytes": bytes_of(table.gpu_memory, "gpu_memory")
-        if table.gpu_memory is not None
-        else None,
-    }
-    named = {resource: amount for resource, amount in amounts.items() if amount is not None}
+    named = RESOURCES.read(table)
     if not named:
-        raise ConfigError(f"tenant {name!r} has no amount: name gpus, cpu_cores, memory or gpu_memory")
+        raise ConfigError(f"tenant {name!r} has no amount: name gpus, cpu_cores, memory or another resource")
     return Quota(nominal=Resources(**named), limited=tuple(named), borrow=table.borrow)

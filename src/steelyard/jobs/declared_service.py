@@ -12,7 +12,7 @@ from steelyard.jobs.amounts import seconds_of
 from steelyard.jobs.declared_nodes import NodeTable, checked, declared
 from steelyard.jobs.declared_quotas import TenantTable, quotas_of
 from steelyard.jobs.executors.local_node import LocalNode
-from steelyard.jobs.toml_file import read_toml
+from steelyard.jobs.toml_file import named, read_toml
 from steelyard.scheduling.quotas import Quota
 from steelyard.scheduling.retention import RetentionRules
 
@@ -53,11 +53,12 @@ def read_settings(path: Path | None, folder: Path) -> ServiceSettings:
         if not path.exists():
             return ServiceSettings()
     found = read_toml(path, _File)
-    return ServiceSettings(
-        nodes=checked([declared(table) for table in found.nodes]) if found.nodes else [],
-        quotas=quotas_of(found.tenants),
-        retention=_retention(found.retention),
-    )
+    with named(path):
+        return ServiceSettings(
+            nodes=checked([declared(table) for table in found.nodes]) if found.nodes else [],
+            quotas=quotas_of(found.tenants),
+            retention=_retention(found.retention),
+        )
 
 
 def _retention(table: RetentionTable) -> RetentionRules:

@@ -10,6 +10,7 @@ from steelyard.jobs.acceptance import check_job, check_key
 from steelyard.jobs.amounts import number_of
 from steelyard.jobs.contract import log_path
 from steelyard.jobs.gantt import gantt_view
+from steelyard.jobs.log_text import begun_before, text_of
 from steelyard.jobs.service import JobsService
 from steelyard.jobs.views import View, cluster_view, job_row, job_state, job_view, node_row, tenant_rows
 from steelyard.model.controller_event import (
@@ -100,19 +101,21 @@ def _jobs(service: JobsService, call: Call) -> View:
 
 
 def _logs(service: JobsService, call: Call) -> View:
-    """A piece of a task's output from an offset, and whether there can be more."""
+    """A piece of a task's output from an offset (below 0: from the end), and whether there can be more."""
     task = service.state.known_task(_text(call, "task"))
     offset = int(call.get("offset") or 0)
     text, here = "", True
     try:
         with log_path(service.folder, task).open("rb") as file:
             size = os.fstat(file.fileno()).st_size
-            if offset < 0:
-                offset = max(0, size + offset)
-            file.seek(offset)
+            from_end = offset < 0
+            offset = file.seek(max(0, size + offset) if from_end else offset)
             data = file.read(LOG_PIECE_BYTES)
-            offset += len(data)
-            text = data.decode(errors="replace")
+            if from_end and offset:
+                within = begun_before(data)
+                offset, data = offset + within, data[within:]
+            text, taken = text_of(data, complete=task.is_final and offset + len(data) >= size)
+            offset += taken
     except FileNotFoundError:
         here = False
     return {

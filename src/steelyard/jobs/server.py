@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from steelyard.jobs.executor import Attempt
+from steelyard.jobs.log_text import text_of
 from steelyard.jobs.requests import LOG_PIECE_BYTES, ORDERS, VIEWS, Call
 from steelyard.jobs.service import JobsService, Request
 from steelyard.model.errors import BadRequest, SteelyardError
@@ -92,7 +93,8 @@ class JobsServer:
         attempt = Attempt(task_id=task_id, epoch=int(view["epoch"]))
         executor = self._service.executor
         data = executor.read_log(attempt, int(view["offset"]), LOG_PIECE_BYTES, REMOTE_LOG_TIMEOUT_S)
-        return {"text": data.decode(errors="replace"), "offset": int(view["offset"]) + len(data)}
+        text, taken = text_of(data, complete=view["final"] and len(data) < LOG_PIECE_BYTES)
+        return {"text": text, "offset": int(view["offset"]) + taken}
 
     def _ask(self, call: Call) -> dict[str, Any]:
         """Hand it to the loop and wait."""

@@ -6,7 +6,7 @@ the requests. A crash before the record is a request never accepted; a crash aft
 next start, since orders carry epochs and unconfirmed ones are given again.
 
 When the disk is full nothing of a turn is performed: the state is taken again from the journal, requests
-are refused with 507, and what the executor observed is told again by it later.
+are refused with 507, what the executor observed is told again by it later, and verdicts on nodes are kept.
 """
 
 import queue
@@ -74,6 +74,7 @@ class _Batch:
 
     changes: list[Changes] = field(default_factory=list)
     answers: list[tuple[Request, Changes | SteelyardError]] = field(default_factory=list)
+    verdicts: list[Observed] = field(default_factory=list)
 
 
 class JobsService:
@@ -107,6 +108,7 @@ class JobsService:
         self._may_plan_s = 0.0
         self._next_renewal_s = 0.0
         self._next_retention_s = 0.0
+        self._untold: list[Observed] = []
         self.turns = 0
         self.broken_rounds = 0
 
@@ -143,8 +145,8 @@ class JobsService:
     def turn(self) -> bool:
         """Take in what waits, or let a little time pass. False at the end."""
         self.turns += 1
-        self._renew()
         batch = _Batch()
+        self._renew(batch)
         going = self._take_in(batch)
         self._step(batch, TimePassed())
         self._forget(batch)
@@ -164,10 +166,17 @@ class JobsService:
             else:
                 self._next_retention_s = now_s + RETENTION_INTERVAL_S
 
-    def _renew(self) -> None:
-        if time.monotonic() >= self._next_renewal_s:
+    def _renew(self, batch: _Batch) -> None:
+        if time.monotonic() < self._next_renewal_s:
+            return
+        self._next_renewal_s = time.monotonic() + LEASE_S / 4
+        try:
             self.journal.renew(LEASE_S)
-            self._next_renewal_s = time.monotonic() + LEASE_S / 4
+        except JournalFull:
+            return  # the lease may run out: each record checks that nobody took over
+        untold, self._untold = self._untold, []
+        for verdicts in untold:
+            self._judge(batch, verdicts)
 
     def _take_in(self, batch: _Batch) -> bool:
         try:
@@ -222,6 +231,7 @@ class JobsService:
             if written:
                 self.journal.record(written, self.now_s(), time.time())
         except JournalFull as error:
+            self._untold = batch.verdicts + self._untold
             self._forget_turn()
             for request, _ in batch.answers:
                 request.answer(error)
@@ -273,12 +283,21 @@ class JobsService:
             raise SteelyardError(f"the executor cannot go on: {seen.failure}")
         for event in seen.events:
             self._step(batch, _as_event(event))
-        for node_id, reason in seen.lost:
-            self._step(batch, NodeLost(node_id=node_id, reason=reason))
-        for node_id in seen.returned:
-            self._step(batch, NodeReturned(node_id=node_id))
+        if seen.lost or seen.returned:
+            self._judge(batch, Observed(lost=seen.lost, returned=seen.returned))
         if seen.reports is not None:
             self._measure(seen.reports)
+
+    def _judge(self, batch: _Batch, verdicts: Observed) -> None:
+        """Nodes lost and returned, which are told once: what a full disk does not take waits, in order."""
+        if self._untold:
+            self._untold.append(verdicts)
+            return
+        batch.verdicts.append(verdicts)
+        for node_id, reason in verdicts.lost:
+            self._step(batch, NodeLost(node_id=node_id, reason=reason))
+        for node_id in verdicts.returned:
+            self._step(batch, NodeReturned(node_id=node_id))
 
     def _measure(self, reports: Iterable[NodeReport]) -> None:
         if self.watch.observe(reports):

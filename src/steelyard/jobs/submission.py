@@ -8,7 +8,7 @@ from typing import Any
 
 from steelyard.jobs.client import JobsClient
 from steelyard.jobs.specification import from_table, read_jobs
-from steelyard.model.errors import ConfigError
+from steelyard.model.errors import BadRequest, ConfigError
 from steelyard.model.job_specification import JobSpecification
 
 
@@ -16,7 +16,7 @@ def submit_file(client: JobsClient, path: Path, key: str = "") -> dict[str, str]
     """Submit the jobs of a file in order; name → job. With a key, each job's is KEY/NUMBER."""
     known: dict[str, str] = {}
     wanted = read_jobs(path)
-    _check_order(path, wanted)
+    _check_order(client, path, wanted)
     for number, specification in enumerate(wanted):
         after = tuple(known.get(each, each) for each in specification.after)
         own_key = f"{key}/{number}" if key and len(wanted) > 1 else key
@@ -25,17 +25,23 @@ def submit_file(client: JobsClient, path: Path, key: str = "") -> dict[str, str]
     return known
 
 
-def _check_order(path: Path, wanted: Sequence[JobSpecification]) -> None:
-    """Jobs wait for earlier ones, so that no two wait for each other. Raises ConfigError."""
+def _check_order(client: JobsClient, path: Path, wanted: Sequence[JobSpecification]) -> None:
+    """Jobs wait for earlier ones, of the file or of the service: else nothing of it is submitted.
+
+    Raises ConfigError; NoService when nobody can be asked.
+    """
     for at, specification in enumerate(wanted):
         earlier = {each.name for each in wanted[:at]}
-        later = {each.name for each in wanted[at:]} - earlier
+        later = {each.name for each in wanted[at:]}
         for name in specification.after:
-            if name in later:
-                raise ConfigError(
-                    f"{path}: job {specification.name!r} is after {name!r}, which is not before it in the "
-                    "file: put it further up"
-                )
+            where = f"{path}: job {specification.name!r} is after {name!r}"
+            if name in later - earlier:
+                raise ConfigError(f"{where}, which is not before it in the file: put it further up")
+            if name not in earlier:
+                try:
+                    client.ask("job", job=name)
+                except BadRequest as error:
+                    raise ConfigError(f"{where}: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)

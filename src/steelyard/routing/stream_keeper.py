@@ -51,7 +51,7 @@ class StreamKeeper:
     @property
     def torn(self) -> bool:
         """Whether the engine has said a part of an event and no end of its answer."""
-        return self._splitter.pending and not self.ended
+        return self._splitter.torn and not self.ended
 
     @property
     def ended(self) -> bool:

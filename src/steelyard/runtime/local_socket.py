@@ -2,6 +2,7 @@
 
 import os
 import socket
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,18 +10,22 @@ LIMIT_BYTES = 100
 
 
 def listen_at(path: Path) -> socket.socket:
-    """Listen at a path, for this user only; a dead predecessor's socket is replaced."""
-    path.unlink(missing_ok=True)
+    """Listen at a path, for this user only; a dead predecessor's socket is replaced.
+
+    The path is there once somebody listens. Its mode does not come from the umask, which is the whole
+    process's: other threads make files meanwhile.
+    """
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o177)
     try:
-        _with_short_path(path, listener.bind)
-        listener.listen(512)
+        with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as private:
+            hidden = Path(private) / "socket"
+            _with_short_path(hidden, listener.bind)
+            hidden.chmod(0o600)
+            listener.listen(512)
+            hidden.replace(path)
     except BaseException:
         listener.close()
         raise
-    finally:
-        os.umask(before)
     return listener
 
 

@@ -2,19 +2,27 @@
 
 An engine's stream comes as one chunk an event, one event a read: that case costs two comparisons.
 Everything else takes the slow way through a buffer. Trailers are read and dropped. Sizes are plain
-hexadecimal digits: no sign, no blank, no 0x (CVE-2023-38697).
+hexadecimal digits: no sign, no blank, no 0x (CVE-2023-38697). Extensions are dropped; one that is not of the
+standard's form is refused, since readers differ on where it ends.
 """
 
+import re
 from typing import Final
 
 MAX_SIZE_DIGITS: Final = 15
 MAX_LINE_BYTES: Final = 4096
 MAX_TRAILER_BYTES: Final = 8192
+MAX_EXTENSION_BYTES: Final = 16_384  # beyond as much as the payload has: extensions alone are no upload
 
 # Bytes that may stand in a line: visible ASCII, blank, tab, and obs-text; and in the name of a field.
 _IN_LINES: Final = bytes([9, *range(0x20, 0x7F), *range(0x80, 0x100)])
 _TOKEN: Final = b"!#$%&'*+-.^_`|~" + bytes([*range(0x30, 0x3A), *range(0x41, 0x5B), *range(0x61, 0x7B)])
 _HEX: Final = b"0123456789abcdefABCDEF"
+# *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS ( token / quoted-string ) ] )
+_EXTENSIONS: Final = re.compile(
+    rb"""(?:[ \t]*;[ \t]*[!#$%&'*+.^_`|~0-9A-Za-z-]+"""
+    rb"""(?:[ \t]*=[ \t]*(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+|"(?:[^"\\]|\\.)*"))?)*"""
+)
 LAST_CHUNK: Final = b"0\r\n\r\n"
 _COMMON_BYTES: Final = 2048  # chunks up to this size, framing included, are told by a table
 
@@ -40,15 +48,16 @@ def chunk(payload: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(payload), payload)
 
 
-def _parse_size(line: bytes) -> int:
-    size, semicolon, extension = line.partition(b";")
+def _parse_size(line: bytes) -> tuple[int, int]:
+    """(bytes of the chunk, bytes of its extensions) of a chunk's first line."""
+    size, semicolon, _ = line.partition(b";")
     if semicolon:
         size = size.rstrip(b" \t")
-        if b"\n" in extension or b"\r" in extension:
-            raise MalformedChunk("a chunk extension holds a line end")
+        if _EXTENSIONS.fullmatch(line, len(size)) is None:
+            raise MalformedChunk("a chunk extension is not a name with or without a value")
     if not size or len(size) > MAX_SIZE_DIGITS or size.translate(None, _HEX):
         raise MalformedChunk(f"a chunk size is {size[:20]!r}, not hexadecimal digits")
-    return int(size, 16)
+    return int(size, 16), len(line) - len(size)
 
 
 class ChunkedReader:
@@ -58,7 +67,7 @@ class ChunkedReader:
     rest: bytes after the message; only when done.
     """
 
-    __slots__ = ("_buffer", "_in_trailers", "_left", "_trailer_bytes", "done", "rest")
+    __slots__ = ("_buffer", "_extension_bytes", "_in_trailers", "_left", "_trailer_bytes", "done", "rest")
 
     def __init__(self) -> None:
         self._buffer = b""
@@ -66,7 +75,7 @@ class ChunkedReader:
             -1
         )  # bytes of the current chunk still to come, its line end included; -1: a size comes next
         self._in_trailers = False
-        self._trailer_bytes = 0
+        self._trailer_bytes = self._extension_bytes = 0
         self.done = False
         self.rest = b""
 
@@ -157,7 +166,10 @@ class ChunkedReader:
                 raise MalformedChunk("a trailer is not a field")
             self.done = not line
             return
-        size = _parse_size(line)
+        size, extension_bytes = _parse_size(line)
+        self._extension_bytes += extension_bytes - size if extension_bytes else 0
+        if self._extension_bytes > MAX_EXTENSION_BYTES:
+            raise MalformedChunk("chunk extensions are longer than what they belong to")
         if size == 0:
             self._in_trailers = True
         else:

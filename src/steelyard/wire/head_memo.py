@@ -13,9 +13,10 @@ Cost: 0.3 µs for a connection's last head, 0.8 µs for another that was seen, 7
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
+from steelyard.wire.decimal_bytes import MAX_DIGITS, digits_from
+
 MAX_KEPT: Final = 1024
 MAX_KEPT_BYTES: Final = 4096
-MAX_LENGTH_DIGITS: Final = 15
 
 _MARK: Final = b"ength: "  # the end of Content-Length's name, in the letters that clients and engines use
 _HEAD_END: Final = b"\r\n\r\n"
@@ -53,7 +54,7 @@ class HeadMemo(Generic[Meaning]):
         digits = data[start:stop]
         key = data[:start] + data[stop:end]
         known = self._kept.get(key)
-        if known is not None and digits.isdigit() and len(digits) <= MAX_LENGTH_DIGITS:
+        if known is not None and digits.isdigit() and len(digits) <= MAX_DIGITS:
             return known[0], int(digits)
         fits = start >= len(_NAME) and data[start - len(_NAME) : start].lower() == _NAME
         return self._read_new(data, end, key, fits=fits)
@@ -100,9 +101,9 @@ class HeadReader(Generic[Meaning]):
             if not rest:
                 self.length, self.body_at = -1, at
                 return self._meaning
-            stop = data.find(b"\r", at, at + MAX_LENGTH_DIGITS + 1)
-            if stop >= 0 and data[at:stop].isdigit() and data.startswith(rest, stop):
-                self.length, self.body_at = int(data[at:stop]), stop + len(rest)
+            length, stop = digits_from(data, at)
+            if length >= 0 and data.startswith(rest, stop):
+                self.length, self.body_at = length, stop + len(rest)
                 return self._meaning
         end = data.find(_HEAD_END)
         if end < 0 or end > self._max_bytes:
@@ -127,3 +128,11 @@ class HeadReader(Generic[Meaning]):
             self._start = data[: end + 4]
         elif at >= len(_NAME) and data[at - len(_NAME) : at].lower() == _NAME:
             self._start, self._rest = data[:at], data[data.find(b"\r", at) : end + 4]
+
+
+def without_empty_lines(data: bytes) -> bytes:
+    """What follows the empty lines before a request, which are ignored (RFC 9112 section 2.2)."""
+    at = 0
+    while data.startswith(b"\r\n", at):
+        at += 2
+    return data[at:]

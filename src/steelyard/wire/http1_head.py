@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import httptools
 
 from steelyard.model.errors import BadRequest, UpstreamError
+from steelyard.wire.host import is_host
 
 HEAD_END = b"\r\n\r\n"
 MAX_LENGTH_DIGITS = 15
@@ -21,13 +22,10 @@ MAX_LENGTH_DIGITS = 15
 # Bytes that may stand in a head: visible ASCII, blank, tab, CR, LF, and obs-text in values.
 _ALLOWED = bytes([9, 10, 13, *range(0x20, 0x7F), *range(0x80, 0x100)])
 
-# A name, an address, or an IPv6 address in brackets, and perhaps a port (RFC 3986 section 3.2).
-_HOST = re.compile(
-    rb"(?:\[[0-9a-fA-F:.]+\]|(?:[A-Za-z0-9._~!$&'()*+;=-]|%[0-9a-fA-F]{2})*)(?::([0-9]{0,5}))?"
-)
-MAX_PORT = 65_535
 _SCHEME = re.compile(rb"https?://", re.IGNORECASE)
 _TOKEN = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_BLANKS_BEHIND = re.compile(rb"[ \t]+\r\n")
+_SERVED_VERSIONS = (b" HTTP/1.1", b" HTTP/1.0")
 
 # How long a client waits, in milliseconds: ours, and the one that Envoy sends.
 TIMEOUT_FIELDS = (b"x-request-timeout-ms", b"x-envoy-expected-rq-timeout-ms")
@@ -92,7 +90,7 @@ class RequestHead(Head):
     @property
     def expects_continue(self) -> bool:
         """Whether the client waits for `100 Continue` before it sends its body."""
-        return self.minor_version == 1 and self.own.get(b"expect", b"").lower() == b"100-continue"
+        return self.minor_version == 1 and b"100" in self.own.get(b"expect", b"")
 
 
 @dataclass(slots=True)
@@ -105,12 +103,6 @@ class ResponseHead(Head):
     status: int = 200
     event_stream: bool = False
     retry_after: bytes = b""
-
-
-def is_host(value: bytes) -> bool:
-    """Whether a field may say that this is the host, with or without a port."""
-    found = _HOST.fullmatch(value)
-    return found is not None and int(found[1] or 0) <= MAX_PORT
 
 
 class _Fields:
@@ -133,6 +125,10 @@ class MalformedHead(ValueError):
     """A head that two readers could read differently, or that is not HTTP/1 at all."""
 
 
+class UnknownCoding(MalformedHead):
+    """Well-formed transfer codings of which only the last, chunked, is known here."""
+
+
 def _check_bytes(head: bytes) -> None:
     if head.translate(None, _ALLOWED):
         raise MalformedHead("a control byte stands in the head")
@@ -141,6 +137,22 @@ def _check_bytes(head: bytes) -> None:
         raise MalformedHead("a CR or LF stands alone in the head")
     if b"\r\n " in head or b"\r\n\t" in head:
         raise MalformedHead("a field is folded over two lines")
+
+
+def _without_tabs_behind(head: bytes) -> bytes:
+    """Blanks behind a value are no part of it (RFC 9110 section 5.5); llhttp stumbles over tabs there."""
+    line, end, fields = head.partition(b"\r\n")
+    return line + end + _BLANKS_BEHIND.sub(b"\r\n", fields)
+
+
+def _check_coding(coding: bytes) -> None:
+    """Exactly chunked is known; section 6.1 of RFC 9112 tells what is wrong from what is not known."""
+    if coding == b"chunked":
+        return
+    codings = [each.strip(b" \t") for each in coding.split(b",")]
+    if codings.count(b"chunked") == 1 and codings[-1] == b"chunked" and all(map(_TOKEN.fullmatch, codings)):
+        raise UnknownCoding("a transfer-coding beside chunked is not known")
+    raise MalformedHead("transfer-encoding is not exactly chunked")
 
 
 def _collect(head: Head, fields: list[tuple[bytes, bytes]]) -> None:
@@ -165,10 +177,9 @@ def _collect(head: Head, fields: list[tuple[bytes, bytes]]) -> None:
             raise MalformedHead("content-length is not a plain number")
         head.content_length = int(length)
     if (coding := own.get(b"transfer-encoding")) is not None:
-        if coding.lower() != b"chunked":
-            raise MalformedHead("transfer-encoding is not exactly chunked")
         if head.content_length >= 0:
             raise MalformedHead("both content-length and transfer-encoding are given")
+        _check_coding(coding.lower())
         head.chunked = True
     if (connection := own.get(b"connection")) is not None:
         _obey_connection(head, connection.lower())
@@ -214,14 +225,15 @@ def _parsed_request(data: bytes, max_fields: int) -> RequestHead:
     try:
         _check_bytes(data)
         try:
-            parser.feed_data(data)
+            parser.feed_data(_without_tabs_behind(data) if b"\t\r\n" in data else data)
         except httptools.HttpParserUpgrade:
             pass  # Upgrade ends at this hop: the request is answered as if it had not been offered.
         version = parser.get_http_version()
         if version not in ("1.1", "1.0"):
             raise BadRequest(f"HTTP/{version} is not served: use HTTP/1.1", http_status=505)
-        if data.count(b" ", 0, data.find(b"\r\n")) != 2:
-            raise MalformedHead("the request line is not three words with one blank between them")
+        line = data[: data.find(b"\r\n")]
+        if line.count(b" ") != 2 or not line.endswith(_SERVED_VERSIONS):  # llhttp also reads ICE and RTSP
+            raise MalformedHead("the request line is not a method, a target and HTTP/1.1")
         minor_version = 1 if version == "1.1" else 0
         head = RequestHead(method=parser.get_method(), target=collected.url, minor_version=minor_version)
         if len(collected.fields) > max_fields:
@@ -232,6 +244,8 @@ def _parsed_request(data: bytes, max_fields: int) -> RequestHead:
     except httptools.HttpParserInvalidMethodError as error:
         a_method = _TOKEN.fullmatch(data.partition(b" ")[0])
         raise BadRequest(f"malformed request: {error}", http_status=501 if a_method else 400) from None
+    except UnknownCoding as error:
+        raise BadRequest(str(error), http_status=501) from None
     except (MalformedHead, httptools.HttpParserError) as error:
         raise BadRequest(f"malformed request: {error}") from None
     return head
@@ -245,7 +259,7 @@ def _check_request(head: RequestHead) -> None:
     if head.method in (b"CONNECT", b"TRACE"):
         raise BadRequest(f"{head.method.decode()} is not served", http_status=501)
     host = head.own.get(b"host")
-    if host and not is_host(host):
+    if host is not None and not is_host(host):
         raise MalformedHead("Host is not a host and a port")
     if not head.target.startswith(b"/") and not (head.method == b"OPTIONS" and head.target == b"*"):
         if not _SCHEME.match(head.target):
@@ -256,6 +270,16 @@ def _check_request(head: RequestHead) -> None:
             raise MalformedHead("Host is missing")
     elif head.chunked:
         raise MalformedHead("an HTTP/1.0 request cannot be chunked")
+    _check_expectation(head)
+
+
+def _check_expectation(head: RequestHead) -> None:
+    """Of expectations 100-continue alone is met; in HTTP/1.0 none counts (RFC 9110 section 10.1.1)."""
+    expect = head.own.get(b"expect")
+    if expect is None or head.minor_version == 0:
+        return
+    if any(each.strip(b" \t").lower() not in (b"", b"100-continue") for each in expect.split(b",")):
+        raise BadRequest("an expectation other than 100-continue cannot be met", http_status=417)
 
 
 def _timeout_s(fields: list[tuple[bytes, bytes]]) -> float:
@@ -270,7 +294,7 @@ def _take_authority(head: RequestHead) -> None:
     ends = [at for at in (rest.find(b"/"), rest.find(b"?")) if at >= 0]
     end = min(ends, default=len(rest))
     authority = rest[:end]
-    if not is_host(authority) or authority[:1] in (b"", b":"):
+    if not is_host(authority):
         raise MalformedHead("the target's authority is not a host and a port")
     if b"host" in head.own:
         head.own[b"host"] = authority
@@ -297,6 +321,14 @@ def check_unfinished(data: bytes, seen: int) -> None:
         raise BadRequest("malformed request: a CR or LF stands alone in the head")
 
 
+def check_unfinished_answer(data: bytes) -> None:
+    """Refuse what can no longer become an engine's head, before it has an end. Raises UpstreamError."""
+    if not b"HTTP/1.".startswith(data[:7]):
+        raise UpstreamError("the answer is not HTTP/1")
+    if data.count(b"\n") != data.count(b"\r\n"):  # with LF alone it would have no end for ever
+        raise UpstreamError("malformed response head: an LF stands alone in the head")
+
+
 def parse_response_head(data: bytes, max_fields: int = 256) -> ResponseHead:
     """Read one response head, from its first byte to its empty line.
 
@@ -307,7 +339,7 @@ def parse_response_head(data: bytes, max_fields: int = 256) -> ResponseHead:
     try:
         _check_bytes(data)
         try:
-            parser.feed_data(data)
+            parser.feed_data(_without_tabs_behind(data) if b"\t\r\n" in data else data)
         except httptools.HttpParserUpgrade:
             pass  # A 101 that nobody asked for: refused by the caller on its status.
         minor_version = 1 if parser.get_http_version() == "1.1" else 0

@@ -14,6 +14,7 @@ from msgspec.structs import astuple
 
 from steelyard.model.errors import BadRequest
 from steelyard.model.request import PREFIX_HASH_BITS, Request
+from steelyard.wire.decimal_bytes import digits_from
 from steelyard.wire.openai_bodies import (
     PROMPT_PARTS_AT,
     Answer,
@@ -185,22 +186,19 @@ def read_stream_usage(tail: bytes) -> Usage | None:
     return None
 
 
-def count_after(body: bytes, key: bytes) -> int:
-    """The whole number after the first occurrence of a key with its quotes and colon; -1 without one.
+def count_after(body: bytes, key: bytes, start: int = 0) -> int:
+    """The whole number after the first occurrence of a key with its quotes and colon, from `start` on; -1
+    without one.
 
     A key inside a JSON string has its quotes escaped, so what is found is a key.
     """
-    at = body.find(key)
+    at = body.find(key, start)
     if at < 0:
         return -1
     at += len(key)
-    digits = body[at : at + 16].lstrip()
-    end = 0
-    for byte in digits:
-        if not 48 <= byte <= 57:
-            break
-        end += 1
-    return int(digits[:end]) if end else -1
+    while at < len(body) and body[at] <= 32:  # blanks
+        at += 1
+    return digits_from(body, at)[0]
 
 
 def error_body(message: str, kind: str, *, param: str | None = None, code: str | None = None) -> bytes:

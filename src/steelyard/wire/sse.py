@@ -41,6 +41,13 @@ class SseSplitter:
         """Whether a part of an event is held back."""
         return bool(self._buffer)
 
+    @property
+    def torn(self) -> bool:
+        """Whether the bytes that came end inside an event. Line ends alone are none, and `[DONE]` needs none
+        behind it to be understood."""
+        rest = bytes(self._buffer).strip(b"\n")
+        return bool(rest) and event_data(rest) != DONE
+
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next bytes. An event may be empty, where several empty lines follow each other.
 

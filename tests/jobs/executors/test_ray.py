@@ -24,6 +24,7 @@ from tests.harness.gangs import EXAMPLES
 from tests.harness.jobs import RunningJobs
 from tests.harness.processes import wait_until
 from tests.harness.ray_cluster import PYTHON_VARIABLE, RayCluster, ray_cluster
+from tests.harness.saturation import SECONDS, busy_processors, longest_silence_without_verdict
 
 from steelyard.jobs.executor import EventKind, ExecutorError, Liveness
 from steelyard.jobs.executors.ray import RayExecutor
@@ -71,6 +72,19 @@ def test_every_node_reports_its_load(executor: RayExecutor) -> None:
     assert sorted(node.node_id for node in executor.nodes()) == ["a", "b", "c"]
     assert all(node.capacity.cpu_cores == 2 for node in executor.nodes())
     assert executor.witness("a") is Liveness.ALIVE
+
+
+@pytest.mark.timeout(240 + SECONDS)
+def test_busy_nodes_are_no_dead_nodes(executor: RayExecutor, tmp_path: Path) -> None:
+    given = order(tmp_path, "a", 1, task="busy")
+    executor.start(given)
+    events_until(executor, has(EventKind.STARTED, given.attempt), timeout_s=40)
+    with busy_processors():
+        silence_s = longest_silence_without_verdict(executor)
+        wait_until(lambda: is_alive(tmp_path, 1), timeout_s=10)
+    print(f"\nRay, all processors busy for {SECONDS:g} s: longest silence {silence_s:.2f} s")
+    executor.stop(given.attempt, 5.0)
+    events_until(executor, has(EventKind.ENDED, given.attempt))
 
 
 def test_an_unknown_node_or_command_is_refused(executor: RayExecutor, tmp_path: Path) -> None:
@@ -175,7 +189,8 @@ def test_row_17_a_lost_head_ends_all_for_certain_and_the_job_goes_on_once_there_
         service = RunningJobs(tmp_path / "state", "--executor", "ray", "--address", cluster.address)
         service.start()
         try:
-            job_id = service.submit(COUNT_IN_SHELL)
+            # Long enough to be cut: a raylet lets go of its head only after five seconds.
+            job_id = service.submit(COUNT_IN_SHELL, environment={"STEPS": 300})
             wait_until(lambda: len(service.log(job_id).splitlines()) > 20, timeout_s=30)
             cluster.kill_head()
             killed_s = time.monotonic()
@@ -188,7 +203,7 @@ def test_row_17_a_lost_head_ends_all_for_certain_and_the_job_goes_on_once_there_
             began_s = time.monotonic()
             service.wait_state(job_id, "done", timeout_s=60)
             print(f"Ray head back: the job is done {time.monotonic() - began_s:.1f} s after its node")
-            assert_counted_once(service, job_id)
+            assert_counted_once(service, job_id, steps=300)
         finally:
             service.end()
 

@@ -121,6 +121,8 @@ def spawn(
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:  # the agent died before the line above
             os._exit(1)
+        if group is not None:
+            group.add(os.getpid())  # before it can start anything
         _limit(order, cpus)
 
     with log.open("ab") as output:
@@ -134,8 +136,6 @@ def spawn(
             start_new_session=True,
             preexec_fn=prepare,
         )
-    if group is not None:
-        group.add(child.pid)
     # Not reaped before we do, so it is there.
     identity = identify(child.pid) or ProcessIdentity(child.pid, 0)
     limit_at_s = time.monotonic() + order.time_limit_s if order.time_limit_s else None

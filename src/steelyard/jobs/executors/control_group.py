@@ -31,8 +31,8 @@ class ControlGroup:
     def out_of_memory(self) -> bool:
         """Whether the kernel ended something in it for its limit."""
         with suppress(OSError):
-            events = (self.folder / "memory.events").read_text().split()
-            return int(events[events.index("oom_kill") + 1]) > 0
+            events = (self.folder / "memory.events").read_text().splitlines()
+            return any(line.startswith("oom_kill ") and line != "oom_kill 0" for line in events)
         return False
 
     def remove(self) -> None:
@@ -79,5 +79,6 @@ def make_group(parent: Path | None, name: str, demand: Resources, cpu_is_limit: 
             if (folder / file).exists():
                 (folder / file).write_text(value)
     except OSError:
+        ControlGroup(folder).remove()
         return None
     return ControlGroup(folder)

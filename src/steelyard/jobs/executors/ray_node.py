@@ -124,21 +124,18 @@ class RayNode:
 
 def answers(address: str, timeout_s: float) -> bool:
     """Whether anything accepts connections there. A busy process counts: its kernel answers for it."""
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), timeout_s).close()
-    except OSError:
-        return False
-    return True
+    return _refusal(address, timeout_s) is None
 
 
 def refuses(address: str, timeout_s: float) -> bool:
     """Whether the machine is there and says that nobody listens: proof, unlike mere silence."""
+    return isinstance(_refusal(address, timeout_s), ConnectionRefusedError)
+
+
+def _refusal(address: str, timeout_s: float) -> OSError | None:
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout_s).close()
-    except ConnectionRefusedError:
-        return True
-    except OSError:
-        return False
-    return False
+    except OSError as error:
+        return error
+    return None

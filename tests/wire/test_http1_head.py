@@ -1,5 +1,7 @@
 """Heads: what is read, what is refused, what travels on."""
 
+from time import process_time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -95,6 +97,13 @@ def test_blanks_behind_a_value_are_no_part_of_it(blanks: str) -> None:
     assert parse_request_head(request(f"X: a\tb{blanks}")).lines[0].rstrip(b" \t\r\n") == b"X: a\tb"
     answer = f"HTTP/1.1 200 OK\r\nContent-Length: 3{blanks}\r\n\r\n".encode()
     assert parse_response_head(answer).content_length == 3
+
+
+def test_many_blanks_cost_no_more_than_they_are_long() -> None:
+    head = request("X: a" + " " * 30_000 + "b\t")
+    started_s = process_time()
+    assert parse_request_head(head).lines[0].endswith(b" b\r\n")
+    assert process_time() - started_s < 0.2
 
 
 @pytest.mark.parametrize("version", ["HTTP/2.0", "HTTP/0.9", "HTTP/1.2"])

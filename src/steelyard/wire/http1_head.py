@@ -24,7 +24,6 @@ _ALLOWED = bytes([9, 10, 13, *range(0x20, 0x7F), *range(0x80, 0x100)])
 
 _SCHEME = re.compile(rb"https?://", re.IGNORECASE)
 _TOKEN = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_BLANKS_BEHIND = re.compile(rb"[ \t]+\r\n")
 _EVENT_STREAMS = tuple(b"content-type: text/event-stream" + end for end in (b"\r", b";", b" ", b"\t"))
 _SERVED_VERSIONS = (b" HTTP/1.1", b" HTTP/1.0")
 
@@ -145,7 +144,7 @@ def _check_bytes(head: bytes) -> None:
 def _without_tabs_behind(head: bytes) -> bytes:
     """Blanks behind a value are no part of it (RFC 9110 section 5.5); llhttp stumbles over tabs there."""
     line, end, fields = head.partition(b"\r\n")
-    return line + end + _BLANKS_BEHIND.sub(b"\r\n", fields)
+    return line + end + b"\r\n".join([each.rstrip(b" \t") for each in fields.split(b"\r\n")])
 
 
 def _check_coding(coding: bytes) -> None:

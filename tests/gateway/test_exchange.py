@@ -38,3 +38,29 @@ def test_a_stream_that_goes_on_elsewhere_does_not_overrun_a_client_that_reads_sl
     assert json.dumps("three").encode() in transport.written
     assert transport.written.count(b'"two "') == 1
     bench.close()
+
+
+def test_a_whole_answer_that_is_no_stream_leaves_no_engine_behind_that_answers_too_late() -> None:
+    bench = Bench(2)
+    engines = [bench.idle(0), bench.idle(1)]
+    client, transport = bench.client()
+    client.data_received(stream_post(CHAT))
+    bench.end_turn()
+    first, second = engines if engines[0][0].receiver is not None else engines[::-1]
+    malformed, well = (
+        STREAM_HEAD.replace(b"Transfer-Encoding: chunked", b"Content-Length: %d" % len(body)) + body
+        for body in (b"data: {broken\n\n", b"data: [DONE]\n\n")
+    )
+    first[0].data_received(malformed)
+    bench.end_turn()
+    exchange = client.exchange
+    assert exchange is not None
+    assert exchange.connection is second[0]
+    limit_s = bench.configuration.pools[0].timeouts.head_timeout_s
+    setbacks.check_deadlines(exchange, exchange.last_s + limit_s + 1)
+    assert second[1].closed
+    assert transport.written.startswith(b"HTTP/1.1 504 ")
+    transport.written = b""
+    second[0].data_received(well)
+    assert not transport.written
+    bench.close()

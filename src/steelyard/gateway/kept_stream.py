@@ -82,9 +82,11 @@ class KeptStream(AnswerReceiver):
             return
         exchange.connection = None
         self.answer_head(head, len(body), True)
-        if exchange.relay is not None and self._keeper is not None and not self.waiting:
+        relay = exchange.relay
+        if relay is not None and self._keeper is not None and not self.waiting:
             self.answer_payload(body, None)
-            if exchange.client.exchange is exchange and not self.waiting:
+            # Unless it was malformed: then it has ended, or another engine has been asked.
+            if exchange.client.exchange is exchange and exchange.relay is relay and not self.waiting:
                 self.answer_done()
 
     def answer_head(self, head: AnswerHead, length: int, has_body: bool) -> None:
@@ -126,7 +128,7 @@ class KeptStream(AnswerReceiver):
             return
         if out:
             exchange.answer_payload(out, framed if out is payload else None)
-        else:
+        elif not keeper.so_far.done:  # what follows `[DONE]` does not put its end off
             exchange.last_s = monotonic()
 
     def answer_done(self) -> None:
@@ -281,9 +283,7 @@ class KeptStream(AnswerReceiver):
         if keeper is None or self.waiting:
             return False
         if keeper.so_far.done:
-            return (
-                now_s - exchange.last_s > END_TIMEOUT_S
-            )  # all is said: clients wait for no more than the end
+            return now_s - exchange.last_s > END_TIMEOUT_S  # all is said: clients wait for the end alone
         if not keeper.so_far.tokens:
             return False
         tokens = keeper.so_far.tokens

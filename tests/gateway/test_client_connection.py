@@ -20,6 +20,7 @@ from steelyard.runtime.page import SharedPage
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 GET = b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
+OPTIONS = b"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n"
 CHUNKED = b"POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -137,6 +138,19 @@ def test_a_head_on_a_kept_connection_has_a_heads_time_from_its_first_byte(bench:
     assert not transport.closed
     client.check_deadline(now_s + limits.client_head_timeout_s + 1)
     assert transport.written.startswith(b"HTTP/1.1 408 ")
+
+
+def test_all_that_came_is_answered_though_the_client_read_slowly_when_it_half_closed(bench: Bench) -> None:
+    client, transport = bench.client()
+    bench.idle(0)
+    client.pause_writing()
+    client.data_received(OPTIONS * 2)
+    assert client.eof_received()
+    assert not transport.written
+    client.resume_writing()
+    assert transport.written.count(b"HTTP/1.1 200 OK") == 2
+    assert transport.closed
+    client.connection_lost(None)
 
 
 @pytest.mark.parametrize(

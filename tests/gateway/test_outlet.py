@@ -55,10 +55,19 @@ def test_one_that_fails_keeps_no_other_back() -> None:
     outbox = Outbox(turns.append)
     for number in range(4):
         Outlet(Wire(seen, fails=number == 1), outbox).write(b"%d" % number)
-    with pytest.raises(RuntimeError):
-        turns.pop()()
     turns.pop()()
     assert seen == [b"0", b"1", b"2", b"3"]
+    with pytest.raises(RuntimeError):
+        turns.pop()()
+    assert not turns
+
+
+def test_who_adds_the_last_is_not_to_blame_for_another_that_fails() -> None:
+    turns: list[Callable[[], None]] = []
+    outbox = Outbox(turns.append)
+    for number in range(MOST_SENDERS):
+        Outlet(Wire([], fails=number < 2), outbox).write(b"x")
+    assert len(turns) == 3
 
 
 def test_many_leave_before_the_turn_is_over() -> None:

@@ -122,7 +122,7 @@ class ClientConnection:
 
     def eof_received(self) -> bool:
         """The client sends no more. It may still be waiting for its answer: keep the way back open."""
-        if self.exchange is None:
+        if self.exchange is None and not (self.writing_paused and self._buffer):
             self.transport.leave()  # asyncio closes it now
             return False
         self._half_closed_s = monotonic()

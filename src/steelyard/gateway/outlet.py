@@ -7,6 +7,7 @@ all. A turn of a worker that has much to do costs a sixth less so; one that has 
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 MOST_SENDERS: Final = 64  # then they leave before the turn is over: the first of them has waited long enough
@@ -44,14 +45,16 @@ class Outbox:
     def leave(self) -> None:
         """Have all of them write now: the turn is over."""
         senders, self._senders = self._senders, []
-        gone = 0
-        try:
-            for sender in senders:
-                gone += 1
+        for sender in senders:
+            try:
                 sender.leave()
-        finally:
-            for sender in senders[gone:]:  # one of them failed: the others still leave
-                self.add(sender)
+            except Exception as error:  # noqa: BLE001  the others leave, and whoever added the last is not to blame
+                self._call_soon(partial(_tell, error))
+
+
+def _tell(error: Exception) -> None:
+    """Have the loop report it."""
+    raise error
 
 
 class Outlet(Sender):

@@ -53,7 +53,13 @@ def test_tries_each_policy_at_each_speed_through_a_scenario(tmp_path: Path) -> N
     assert "random ×4" in text
     html = page.read_text()
     assert html.count("<svg") == 3 + 2 * 2
-    for title in ("Time to first token", "Time a token", "Cache hits", "Load a replica", "Queue a replica"):
+    for title in (
+        "Time to first token",
+        "Time per output token",
+        "Cache hits",
+        "Load a replica",
+        "Queue a replica",
+    ):
         assert title in html
 
 

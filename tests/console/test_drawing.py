@@ -25,7 +25,7 @@ def test_a_count_has_decimals_only_where_they_say_something(value: float, writte
     assert number(value) == written
 
 
-@pytest.mark.parametrize(("value", "written"), [(0.00821, "0.00821"), (12345.6, "12,346"), (None, "–")])
+@pytest.mark.parametrize(("value", "written"), [(0.00821, "0.008210"), (12345.6, "12,346"), (None, "–")])
 def test_a_score_tells_near_ties_apart(value: float | None, written: str) -> None:
     assert score(value) == written
 

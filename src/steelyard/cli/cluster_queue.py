@@ -14,7 +14,8 @@ from steelyard.cluster.node_table import NodeTable
 from steelyard.config.job_plugins import make_ordering, make_placement
 from steelyard.model.node import Node
 from steelyard.policies.settings import PlacementSettings
-from steelyard.reports.cluster_page import Curve, curves, table, write_cluster_page
+from steelyard.reports.cluster_page import Curve, curves
+from steelyard.reports.page import document, table
 from steelyard.scheduling.options import PlanOptions
 from steelyard.simulation.foresight import Blind, Foresight, Learned, Oracle
 from steelyard.simulation.queue_report import QueueReport, summarise_queue
@@ -75,7 +76,7 @@ def simulate_queue(
     if report is not None:
         known = {"learned": "learned from jobs that ended", "true": "known", "none": "not known"}
         source = f"{len(nodes):,} nodes, {len(jobs):,} jobs, durations {known[settings.durations]}"
-        write_cluster_page(report, "steelyard simulate-cluster", source, _parts(results))
+        document(report, "steelyard simulate-cluster", source, _parts(results))
     if as_json:
         click.echo(json.dumps([each.as_json() for each, _ in results], indent=2))
         return

@@ -18,7 +18,8 @@ from steelyard.cli.finite import FiniteRange
 from steelyard.cli.terminal import console, listing
 from steelyard.demo.seed_case import NODE_LOADS, TASKS
 from steelyard.demo.seed_jobs import Scene, SeedDemo
-from steelyard.reports.timeline import Bar, Mark, curves, gantt, table, write_report
+from steelyard.reports.page import document, table
+from steelyard.reports.timeline import Bar, Mark, curves, gantt
 
 
 @click.command()
@@ -156,19 +157,20 @@ def _write(path: Path, demo: SeedDemo) -> Path:
         for name, view in demo.timelines.items()
         for each in view["timeline"]
     ]
-    return write_report(
+    return document(
         path,
         "steelyard demo: the seed's case",
+        "",
         [
             ("Tasks on nodes", gantt(rows, nodes, bars, marks)),
             ("Measured CPU of each node", curves(nodes, demo.samples)),
             ("S", table(*_loads(demo))),
-            ("T and where they ran", table(*_tasks(demo))),
+            ("T and where they ran", table(*_tasks(demo), figures=False)),
             ("A, as placed", table(["task", *nodes], matrix)),
             ("Utilisation and balance degree", table(*_measures(demo))),
             (
                 "Every change with its reason",
-                table(["id", "task", "at", "became", "node", "because"], reasons),
+                table(["id", "task", "at", "became", "node", "because"], reasons, figures=False),
             ),
         ],
     )

@@ -120,8 +120,9 @@ def simulate(
                     )
                 )
     if report is not None:
-        pace = ", ".join(f"{speed:g}" for speed in speeds)
-        source = f"{trace}, {len(loaded)} requests at {pace} times their speed, {replicas} replicas"
+        pace = " and ".join(f"{speed:g}" for speed in speeds)
+        source = f"{trace}, {len(loaded):,} requests on {replicas} replicas"
+        source += "" if speeds == (1.0,) else f", at {pace} times their speed"
         write_simulation_page(report, trials, source)
     if as_json:
         click.echo(json.dumps([trial.report.as_json() for trial in trials], indent=2))

@@ -15,7 +15,8 @@ from steelyard.cli.finite import FiniteRange
 from steelyard.cli.terminal import console, listing
 from steelyard.model.errors import ConfigError
 from steelyard.policies.placement.registry import DEFAULT_PLACEMENT, PLACEMENTS
-from steelyard.reports.cluster_page import Curve, bars, curves, table, write_cluster_page
+from steelyard.reports.cluster_page import Curve, bars, curves
+from steelyard.reports.page import document, table
 from steelyard.scheduling.options import BACKFILLS
 from steelyard.simulation.cluster_load import INFLATED, LOADS
 from steelyard.simulation.placement_report import PlacementReport, mean_curve
@@ -113,7 +114,7 @@ def simulate_cluster(
     names = placements or DEFAULT_PLACEMENTS
     results = _run(trial, names, range(seed, seed + seeds), quiet=as_json)
     if report is not None:
-        write_cluster_page(report, "steelyard simulate-cluster", _source(trial, seeds), _parts(results))
+        document(report, "steelyard simulate-cluster", _source(trial, seeds), _parts(results))
     if as_json:
         click.echo(json.dumps([each.as_json() for each, _ in results], indent=2))
         return
@@ -194,7 +195,7 @@ def _parts(results: Results) -> list[tuple[str, str]]:
     return [
         ("Figures", head),
         ("Allocated, by demand that has arrived", curves(allocated, "arrived, %", "allocated, %")),
-        ("The same near the end", curves(late, "arrived, %", "allocated, %")),
+        ("The same near the end", curves(late, "arrived, %", "allocated, %", whole=False)),
         ("Fragmented, by demand that has arrived", curves(fragmented, "arrived, %", "fragmented, %")),
         ("Tasks refused, by what ruled out most nodes", table(["", *names], refused)),
         ("In use at the peak, by GPU model (first seed)", bars(models, "%")),

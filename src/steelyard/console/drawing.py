@@ -62,8 +62,8 @@ def tiny(value: float | None) -> str:
 
 
 def score(value: float | None) -> str:
-    """A policy's score, in as many places as tell near-ties apart."""
-    return number(value) if value is None or abs(value) >= 1000 else f"{value:.4g}"
+    """A policy's score, in as many places as tell near-ties apart, and always in as many."""
+    return number(value) if not value or abs(value) >= 1000 else f"{value:#.4g}"
 
 
 def measure(value: float | None, kind: str) -> str:

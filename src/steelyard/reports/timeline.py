@@ -1,25 +1,13 @@
-"""A Gantt chart and load curves as a self-contained HTML page: no script, no network."""
+"""A Gantt chart and load curves as inline SVG, for a page of `reports.page`."""
 
 import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from steelyard.reports.page import COLOURS
+from steelyard.reports.svg_plot import COLOURS, keys
 
 WIDTH, LEFT, ROW, PAD = 860, 60, 24, 4
 CURVE_HEIGHT = 150
-_STYLE = """
-:root { color-scheme: light dark }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 900px; margin: 2rem auto; padding: 0 1rem }
-svg { width: 100%; height: auto }
-text { font-size: 11px; fill: currentColor }
-.bar { fill: #fff; font-weight: 600 }
-.axis { stroke: currentColor; opacity: .25 }
-table { border-collapse: collapse; margin: 1rem 0 }
-td, th { padding: .15rem .8rem .15rem 0; text-align: left; font-variant-numeric: tabular-nums }
-.key { display: inline-block; width: .8em; height: .8em; margin: 0 .3em 0 .8em }
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +41,7 @@ def gantt(rows: Sequence[str], nodes: Sequence[str], bars: Sequence[Bar], marks:
     for index, row in enumerate(rows):
         y = index * ROW + 20
         body.append(f'<text x="0" y="{y + 15}">{html.escape(row)}</text>')
-        body.append(f'<line class="axis" x1="{LEFT}" y1="{y + ROW}" x2="{WIDTH}" y2="{y + ROW}"/>')
+        body.append(f'<line class="grid" x1="{LEFT}" y1="{y + ROW}" x2="{WIDTH}" y2="{y + ROW}"/>')
     for bar in bars:
         y = rows.index(bar.row) * ROW + 20
         colour = COLOURS[nodes.index(bar.node) % len(COLOURS)]
@@ -70,16 +58,16 @@ def gantt(rows: Sequence[str], nodes: Sequence[str], bars: Sequence[Bar], marks:
         )
         body.append(f'<text x="{x(mark.at_s) + 3:.1f}" y="12">{html.escape(mark.label)}</text>')
     body.append(f'<text x="{WIDTH}" y="{height - 4}" text-anchor="end">{last_s:.0f} s</text>')
-    return f'<svg viewBox="0 0 {WIDTH} {height}" role="img">{"".join(body)}</svg>{_keys(nodes)}'
+    return f'<svg viewBox="0 0 {WIDTH} {height}" role="img">{"".join(body)}</svg>{keys(nodes)}'
 
 
 def curves(nodes: Sequence[str], samples: Sequence[tuple[float, Mapping[str, float]]]) -> str:
     """A line a node: its measured CPU share over time."""
     last_s = max((at_s for at_s, _ in samples), default=1.0) or 1.0
-    body = [f'<line class="axis" x1="{LEFT}" y1="{CURVE_HEIGHT}" x2="{WIDTH}" y2="{CURVE_HEIGHT}"/>']
+    body = [f'<line class="grid" x1="{LEFT}" y1="{CURVE_HEIGHT}" x2="{WIDTH}" y2="{CURVE_HEIGHT}"/>']
     for share in (0.25, 0.5, 0.75, 1.0):
         y = (1 - share) * CURVE_HEIGHT
-        body.append(f'<line class="axis" x1="{LEFT}" y1="{y}" x2="{WIDTH}" y2="{y}"/>')
+        body.append(f'<line class="grid" x1="{LEFT}" y1="{y}" x2="{WIDTH}" y2="{y}"/>')
         body.append(f'<text x="0" y="{y + 10}">{share:.0%}</text>')
     for index, node in enumerate(nodes):
         places = [
@@ -90,34 +78,4 @@ def curves(nodes: Sequence[str], samples: Sequence[tuple[float, Mapping[str, flo
         points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         colour = COLOURS[index % len(COLOURS)]
         body.append(f'<polyline fill="none" stroke="{colour}" stroke-width="1.6" points="{points}"/>')
-    return f'<svg viewBox="0 0 {WIDTH} {CURVE_HEIGHT + 6}" role="img">{"".join(body)}</svg>{_keys(nodes)}'
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table."""
-    head = "".join(f"<th>{html.escape(each)}</th>" for each in columns)
-    lines = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
-    )
-    return f"<table><tr>{head}</tr>{lines}</table>"
-
-
-def write_report(path: Path, title: str, sections: Sequence[tuple[str, str]]) -> Path:
-    """Write headed pieces of HTML as a page; return its path. Raises OSError."""
-    body = "".join(f"<h2>{html.escape(heading)}</h2>{piece}" for heading, piece in sections)
-    page = (
-        '<!doctype html><html lang="en"><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width"><title>{html.escape(title)}</title>'
-        f"<style>{_STYLE}</style><h1>{html.escape(title)}</h1>{body}</html>"
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
-    return path
-
-
-def _keys(nodes: Sequence[str]) -> str:
-    keys = "".join(
-        f'<i class="key" style="background:{COLOURS[index % len(COLOURS)]}"></i>{html.escape(node)}'
-        for index, node in enumerate(nodes)
-    )
-    return f"<p>node {keys}</p>"
+    return f'<svg viewBox="0 0 {WIDTH} {CURVE_HEIGHT + 6}" role="img">{"".join(body)}</svg>{keys(nodes)}'

@@ -1,11 +1,11 @@
 """A simulation as one HTML page: times, load, queues and cache hits of each policy; no script, no network."""
 
-import html
 from collections.abc import Sequence
 from pathlib import Path
 
 from steelyard.model.metrics import percentile
-from steelyard.reports.page import STYLE, distribution, loads_plot, plot
+from steelyard.reports.page import TTFT_LABEL, distribution, document, loads_plot, table
+from steelyard.reports.svg_plot import Axis, from_zero, plot
 from steelyard.simulation.answer import Answer
 from steelyard.simulation.trial import Trial
 
@@ -32,31 +32,39 @@ def hits_over_time(answers: Sequence[Answer]) -> list[tuple[float, float]]:
 
 def write_simulation_page(path: Path, trials: Sequence[Trial], source: str) -> None:
     """Write the report. Raises OSError."""
-    title = "steelyard simulate"
     named = [(trial.report.policy, trial.served) for trial in trials]
     ttfts = [(name, [answer.ttft_s for answer in served]) for name, served in named]
     tpots = [(name, [a.tpot_s for a in served if a.output_tokens > 1]) for name, served in named]
-    hits = plot([(name, hits_over_time(served)) for name, served in named], "time", "prompt tokens cached")
-    rows = "".join(
-        f"<tr><td>{html.escape(name)}</td>"
-        + "".join(f"<td>{percentile(times, share):.3f} s</td>" for share in (0.5, 0.9, 0.99))
-        + f"<td>{trial.report.goodput_share:.1%}</td><td>{trial.report.hit_share:.1%}</td></tr>"
+    hits = [(name, [(100 * at, 100 * hit) for at, hit in hits_over_time(served)]) for name, served in named]
+    rows = [
+        (
+            name,
+            *(f"{percentile(times, share):.3f} s" for share in (0.5, 0.9, 0.99)),
+            f"{trial.report.goodput_share:.1%}",
+            f"{trial.report.hit_share:.1%}",
+        )
         for (name, times), trial in zip(ttfts, trials, strict=True)
         if times
+    ]
+    head = ("policy", "TTFT p50", "p90", "p99", "in SLO", "prompt cached")
+    most = max((hit for _, points in hits for _, hit in points), default=0.0)
+    parts = [
+        ("Figures", table(head, rows)),
+        ("Time to first token", distribution(ttfts, TTFT_LABEL)),
+        ("Time per output token", distribution(tpots, "seconds a token after the first")),
+        (
+            "Cache hits",
+            plot(hits, Axis(0.0, 100.0, "% of the time"), from_zero(most, "% of prompt tokens cached")),
+        ),
+        *((trial.report.policy, _loads(trial)) for trial in trials),
+    ]
+    document(path, "steelyard simulate", f"Load: {source}", parts)
+
+
+def _loads(trial: Trial) -> str:
+    arrivals = [answer.arrival_s for answer in trial.answers]
+    span_s = max(arrivals) - min(arrivals) if arrivals else 0.0
+    return (
+        f"<h3>Load a replica</h3>{loads_plot(trial.loads, span_s=span_s)}"
+        f"<h3>Queue a replica</h3>{loads_plot(trial.queues, 'prompt tokens queued', span_s)}"
     )
-    each = "".join(
-        f"<h2>{html.escape(trial.report.policy)}</h2><h3>Load a replica</h3>{loads_plot(trial.loads)}"
-        f"<h3>Queue a replica</h3>{loads_plot(trial.queues, 'prompt tokens queued')}"
-        for trial in trials
-    )
-    page = (
-        '<!doctype html><html lang="en"><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width"><title>{title}</title>'
-        f"<style>{STYLE}</style><h1>{title}</h1><p>Load: {html.escape(source)}.</p>"
-        "<table><tr><th>policy</th><th>TTFT p50</th><th>p90</th><th>p99</th><th>in SLO</th><th>cached</th>"
-        f"</tr>{rows}</table><h2>Time to first token</h2>"
-        f"{distribution(ttfts, 'seconds to the first token')}<h2>Time a token</h2>"
-        f"{distribution(tpots, 'seconds a token after the first')}<h2>Cache hits</h2>{hits}{each}</html>"
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")

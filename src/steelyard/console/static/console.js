@@ -72,7 +72,7 @@
   const WRITE = {
     number: (v) => (v >= 1000 ? `${Math.round(v / 100) / 10}k` : `${Math.round(v * 100) / 100}`),
     seconds: (v) => (v < 1 ? `${Number((v * 1000).toPrecision(3))} ms` : `${Math.round(v * 100) / 100} s`),
-    tiny: (v) => (v && v < 0.001 ? v.toExponential(1) : `${Number(v.toPrecision(2))}`),
+    tiny: (v) => `${Number(v.toPrecision(2))}`,
   };
   const points = { names: [], rows: [] };
   const charts = [];

@@ -246,6 +246,7 @@ _refused(
     nothing_but_nul="\0\0\0\0@@",
 )
 _refused(501, method_lower="get /one/x HTTP/1.1" + _H, method_unknown="FROB /one/x HTTP/1.1" + _H)
+_refused(421, absolute_https_in_the_open="GET https://h/one/x HTTP/1.1" + _H)
 _refused(501, method_long="A" * 9000 + " /one/x HTTP/1.1" + _H)
 _refused(
     417,

@@ -38,7 +38,7 @@ DATED = (
     "dates.py",
     "keys.py",
     "pool_tries.py",
-    "receipts.py",
+    "told_picks.py",
     "tracing.py",
 )
 SRC = Path(__file__).parents[2] / "src"

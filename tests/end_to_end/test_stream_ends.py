@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.end_to_end.stream_fleet import CHAT, ONE_TWO, PLAIN, asked, gateway_to, heard
+from tests.end_to_end.stream_fleet import CHAT, ONE_TWO, PLAIN, WHOLE, asked, gateway_to, heard
 from tests.harness.chaos_engine import (
     LAST_CHUNK,
     STREAM_HEAD,
@@ -16,6 +16,7 @@ from tests.harness.chaos_engine import (
     chat_event,
     chunked,
     content_events,
+    in_turn,
     reset,
     says,
     says_and_hangs,
@@ -69,6 +70,18 @@ def test_a_stream_whose_end_is_missing_gets_it_at_once(shared: tuple[Running, li
         answer = asked(front, PLAIN)
         assert (answer.whole, heard(answer).text, heard(answer).done) == (True, "one ", 1)
         assert time.monotonic() - started_s < 1
+
+
+@pytest.mark.parametrize("nothing", [b"", chunked(b": ping\n\n"), chat_event('{"role":"assistant"}')])
+def test_a_stream_that_ends_before_it_began_is_asked_of_another_engine(
+    shared: tuple[Running, list[ChaosEngine]], nothing: bytes
+) -> None:
+    front, both = shared
+    both[0].behaviour = both[1].behaviour = in_turn(
+        says(STREAM_HEAD + nothing + LAST_CHUNK, stays=True), WHOLE
+    )
+    found = heard(asked(front, PLAIN))
+    assert (found.text, found.done, found.errors) == ("one two three", 1, [])
 
 
 @pytest.mark.parametrize("mode", ["off", "auto"])

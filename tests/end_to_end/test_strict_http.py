@@ -169,6 +169,27 @@ def test_head_has_the_head_of_get_and_no_body(fleet: FaultFleet) -> None:
     fleet.calm()
 
 
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("HEAD /one/x HTTP/1.1@@", 400),
+        ("HEAD /one/x HTTP/1.1@Host: h@Expect: x@@", 417),
+        ("HEAD /one/x HTTP/1.1@Host: h@Content-Length: 200001@@", 413),
+        ("HEAD /one/x HTTP/1.1@Host: h@Transfer-Encoding: chunked@@x@", 400),
+        ("HEAD /nowhere HTTP/1.1@Host: h@Connection: close@@", 404),
+        ("HEAD /one/v1/models HTTP/1.1@Host: h@Connection: close@@", 200),
+        ("HEAD /refused/x HTTP/1.1@Host: h@Connection: close@@", 502),
+    ],
+)
+def test_head_has_no_body_whatever_the_answer(fleet: FaultFleet, text: str, status: int) -> None:
+    with connected(fleet.url) as stream:
+        stream.sendall(wire(text))
+        answer = read_answer(stream, head_request=True)
+        assert answer.status == status
+        assert int(answer.value("content-length") or "-1") > 0
+        assert answer.rest + stream.recv(1) == b""
+
+
 def test_pipelined_requests_are_answered_in_order_and_whole(fleet: FaultFleet) -> None:
     def echo(client: object, request: Received) -> bool:
         body = request.path

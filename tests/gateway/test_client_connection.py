@@ -139,6 +139,37 @@ def test_a_head_on_a_kept_connection_has_a_heads_time_from_its_first_byte(bench:
     assert transport.written.startswith(b"HTTP/1.1 408 ")
 
 
+@pytest.mark.parametrize(
+    "rest", [b"GET /x HT", b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nab"]
+)
+def test_a_half_sent_request_of_a_half_closed_client_is_not_waited_for(bench: Bench, rest: bytes) -> None:
+    client, transport = bench.client()
+    engine, _ = bench.idle(0)
+    client.data_received(GET + rest)
+    bench.end_turn()
+    assert client.eof_received()
+    engine.data_received(ANSWER)
+    bench.end_turn()
+    assert transport.closed
+    assert transport.written.count(b"HTTP/1.1 ") == 1
+    client.connection_lost(None)
+
+
+@pytest.mark.parametrize("more", [b"", b"garbage"])
+def test_a_client_that_sends_on_behind_its_last_request_reads_its_answer(bench: Bench, more: bytes) -> None:
+    """Bytes unread at the close would be answered by a reset, which overtakes the answer."""
+    client, transport = bench.client()
+    engine, _ = bench.idle(0)
+    client.data_received(b"GET /x HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n" + more)
+    bench.end_turn()
+    engine.data_received(ANSWER)
+    bench.end_turn()
+    assert (transport.closed, transport.half_closed) == (True, bool(more))
+    client.data_received(GET)
+    assert transport.written.count(b"HTTP/1.1 ") == 1
+    client.connection_lost(None)
+
+
 def last_head(client: ClientConnection) -> object:
     return client._heads._meaning
 

@@ -139,3 +139,21 @@ def test_a_large_request_to_an_engine_that_reads_slowly_is_no_fault(bench: Bench
 
     assert uvloop.run(send_it()) == len(body) + 4
     assert not problems
+
+
+@pytest.mark.parametrize(("unsent", "kept"), [(0, True), (5, False)])
+def test_a_connection_whose_engine_answers_before_it_has_read_all_is_not_kept(
+    unsent: int, kept: bool
+) -> None:
+    bench = Bench(1)
+    connection, engine = bench.idle(0)
+    client, transport = bench.client()
+    client.data_received(post("/v1/chat/completions", b'{"model":"m","x":"' + b"y" * 100_000 + b'"}'))
+    bench.end_turn()
+    engine.unsent = unsent
+    connection.data_received(b"HTTP/1.1 413 No\r\nContent-Length: 2\r\n\r\nno")
+    bench.end_turn()
+    assert transport.written.startswith(b"HTTP/1.1 413 ")
+    assert engine.closed is not kept
+    assert (bench.context.upstreams[0].take_idle(0.0) is connection) is kept
+    bench.close()

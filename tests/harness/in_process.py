@@ -27,7 +27,8 @@ class FakeTransport:
         self.outbox = outbox
         self.socket = on
         self._written = b""
-        self.closed = False
+        self.closed = self.half_closed = False
+        self.unsent = 0
         self._paused = False
 
     @property
@@ -71,10 +72,10 @@ class FakeTransport:
 
     def write_eof(self) -> None:
         """A half-close is as good as a close here: nothing more is served."""
-        self.closed = True
+        self.closed = self.half_closed = True
 
     def get_write_buffer_size(self) -> int:
-        return 0
+        return self.unsent
 
     def set_write_buffer_limits(self, high: int) -> None:
         """It holds nothing back."""

@@ -253,6 +253,7 @@ def test_a_request_of_no_use_is_answered_in_a_sentence(
 
 def test_a_move_to_an_unknown_node_names_the_known_ones(service: RunningJobs) -> None:
     job_id = service.submit("exec sleep 60")
+    eventually(lambda: len(service.client.ask("nodes")["nodes"]) == 2)
     with pytest.raises(BadRequest, match="there is no node 'Z': known are A, B"):
         service.client.ask("move", task=job_id, node="Z")
     service.client.ask("cancel", job=job_id)

@@ -18,7 +18,7 @@ def test_draws_one_of_the_least_whatever_moved(counts: list[int], moves: list[tu
         slot %= len(counts)
         counts[slot] = counts[slot] + 1 if more else max(0, counts[slot] - 1)
         order.moved(slot, counts[slot])
-        assert order.least == min(counts)
+        assert (order.least, order.total) == (min(counts), sum(counts))
         assert counts[order.draw(rng)] == min(counts)
 
 

@@ -51,6 +51,17 @@ def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
     again.close()
 
 
+def test_controller_time_goes_on_from_the_last_renewal(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.sqlite")
+    assert journal.take_over(60.0)
+    filled(journal)
+    journal.renew(60.0, 8.5)
+    assert journal.now_s == 8.5
+    journal.give_up()
+    assert journal.now_s == 8.5
+    journal.close()
+
+
 def test_what_is_forgotten_leaves_its_room_its_key_and_no_number_to_others(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     journal = Journal(path)

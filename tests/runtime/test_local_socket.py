@@ -60,6 +60,10 @@ def test_replaces_a_dead_predecessors_socket(tmp_path: Path) -> None:
         pass
 
 
-def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+def test_a_place_of_no_use_is_an_error_with_the_path(tmp_path: Path) -> None:
+    (tmp_path / "taken.socket").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"none/door\.socket"):
         listen_at(tmp_path / "none" / "door.socket")
+    with pytest.raises(IsADirectoryError, match=r"taken\.socket"):
+        listen_at(tmp_path / "taken.socket")
+    assert os.listdir(tmp_path) == ["taken.socket"]

@@ -117,7 +117,7 @@ def test_any_bytes_give_a_head_or_a_refusal(data: bytes) -> None:
         parse_request_head(data + b"\r\n\r\n")
     except BadRequest as error:
         refusal = error
-    assert refusal is None or refusal.http_status in (400, 431, 501, 505)
+    assert refusal is None or refusal.http_status in (400, 417, 431, 501, 505)
 
 
 def response(*lines: str, start: str = "HTTP/1.1 200 OK") -> bytes:
@@ -127,6 +127,21 @@ def response(*lines: str, start: str = "HTTP/1.1 200 OK") -> bytes:
 def test_reads_a_response() -> None:
     head = parse_response_head(response("Content-Type: text/event-stream; charset=utf-8", "Retry-After: 7"))
     assert (head.status, head.event_stream, head.retry_after, head.content_length) == (200, True, b"7", -1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "readable"),
+    [
+        ("Content-Type: text/event-stream", True),
+        ("content-type:\tText/Event-Stream;charset=utf-8", True),
+        ("Content-Type: text/event-stream ; x=y\r\nContent-Encoding: identity", True),
+        ("Content-Type: text/event-streams", False),
+        ("Content-Type: text/event-stream\r\nContent-Encoding: gzip", False),
+        ("X-Content-Type: text/event-stream", False),
+    ],
+)
+def test_events_are_read_of_event_streams_only(fields: str, readable: bool) -> None:
+    assert parse_response_head(f"HTTP/1.1 200 OK\r\n{fields}\r\n\r\n".encode()).event_stream is readable
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ SEEDS: dict[str, list[bytes]] = {
     "request-head": [
         b"GET / HTTP/1.1\r\nHost: h\r\n\r\n",
         b"POST /v1/x HTTP/1.1\r\nHost: h:80\r\nContent-Length: 12\r\nConnection: close, x\r\nX: y\r\n\r\n",
+        b"GET https://[::1]:8/ HTTP/1.1\r\nHost: [::1]\r\nX: a\tb\t\r\nExpect: 100-continue,\r\n\r\n",
         b"POST http://h/x?y=%20 HTTP/1.0\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n",
     ],
     "response-head": [
@@ -16,6 +17,7 @@ SEEDS: dict[str, list[bytes]] = {
     ],
     "chunked-body": [
         b"5\r\nhello\r\n0\r\n\r\n",
+        b'3 ; a = "b\\";" ;c\r\nabc\r\n0;d\r\n\r\n',
         b"A;a=b\r\n0123456789\r\n1\r\nx\r\n000\r\nTrailer: y\r\n\r\nafter",
     ],
     "event-stream": [
@@ -25,6 +27,9 @@ SEEDS: dict[str, list[bytes]] = {
         + _CHUNK % b'"delta":{"tool_calls":[{"index":0,"function":{"name":"f","arguments":"{}"}}]}'
         + b"\r\n\r\n",
         b'\xef\xbb\xbf: ping\r\rid: 1\rdata: {"error":{"message":"x"}}\r\r',
+        b"data: "
+        + _CHUNK % b'"delta":{"content":[{"type":"text"}]},"finish_reason":null'
+        + b"\n\ndata: [DONE]",
         b'data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}\n\n',
     ],
     "configuration": [

@@ -13,7 +13,13 @@ from steelyard.config.load import load_file
 from steelyard.model.errors import BadRequest, ConfigError, UpstreamError
 from steelyard.routing.stream_keeper import StreamBroken, StreamKeeper
 from steelyard.wire.chunked import ChunkedReader, MalformedChunk
-from steelyard.wire.http1_head import Head, check_unfinished, parse_request_head, parse_response_head
+from steelyard.wire.http1_head import (
+    Head,
+    check_unfinished,
+    check_unfinished_answer,
+    parse_request_head,
+    parse_response_head,
+)
 from steelyard.wire.sse import EventTooLong, SseSplitter, event_data
 
 Target = Callable[[bytes], None]
@@ -73,6 +79,12 @@ def response_head(data: bytes) -> None:
         return
     _check_head(head)
     _require(100 <= head.status < 600, "a status that is none")
+    piece = 1 if _is_read_singly(data) else max(1, len(data) // 3)
+    for end in range(piece, len(data), piece):
+        try:
+            check_unfinished_answer(data[:end])
+        except UpstreamError as error:
+            raise FoundFault(f"a good head is refused after {end} bytes: {error}") from None
 
 
 def _is_read_singly(data: bytes) -> bool:
@@ -111,7 +123,7 @@ def _read_events(pieces: list[bytes]) -> list[bytes] | None:
             found += [data for each in splitter.feed(piece) if (data := event_data(each)) is not None]
     except EventTooLong:
         return None
-    return found
+    return [*found, b"torn"] if splitter.torn else found
 
 
 def event_stream(data: bytes) -> None:

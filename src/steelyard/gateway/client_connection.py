@@ -174,8 +174,13 @@ class ClientConnection:
                 if plan is None:
                     self._buffer = data
                     self._check_unfinished_head(data)
-                    return
+                    break
                 self._head_seen = 0
+                if plan.head.https_only and self._scheme == b"http" and not self.believed:
+                    # RFC 9110 section 7.4: what is asked for by https is not given in the open.
+                    raise BadRequest(
+                        "an https address is not served over a plain connection", http_status=421
+                    )
                 length, body_at = self._heads.length, self._heads.body_at
                 stop = body_at + length if length > 0 else body_at
                 if plan.chunked or stop > len(data):
@@ -184,12 +189,13 @@ class ClientConnection:
                 else:
                     self._buffer = data[stop:]
                     self._start(plan, data[body_at:stop])
-                busy = self.exchange is not None or self._upload is not None or self.writing_paused
-                if busy or self._lingering or self.transport.is_closing():
+                if self.exchange is not None or self._upload is not None or self.writing_paused:
+                    break
+                if self._lingering or self.transport.is_closing():
                     return
                 data = self._buffer
         except BadRequest as error:
-            self.refuse(error)
+            self.refuse(error, head_only=data.startswith(b"HEAD "))
         finally:
             self._serving = False
         if self._half_closed_s and self.exchange is None and not self.writing_paused:
@@ -201,7 +207,7 @@ class ClientConnection:
         try:
             self._check_unfinished_head(self._buffer)
         except BadRequest as error:
-            self.refuse(error)
+            self.refuse(error, head_only=self._buffer.startswith(b"HEAD "))
 
     def _check_unfinished_head(self, data: bytes) -> None:
         """Decide whether a head that has not ended may go on: as if all of it had come at once."""
@@ -236,7 +242,7 @@ class ClientConnection:
         try:
             done = upload.feed(data, monotonic())
         except BadRequest as error:
-            self.refuse(error)
+            self.refuse(error, head_only=upload.plan.is_head)
             return
         self._deadline_s = upload.deadline_s
         if done:
@@ -291,12 +297,15 @@ class ClientConnection:
             return forwarding.lines_behind(self.peer, self._scheme, plan.head.own)
         return self._forwarding
 
-    def refuse(self, error: BadRequest) -> None:
-        """Answer a request that was not understood, and close: what follows cannot be trusted."""
+    def refuse(self, error: BadRequest, *, head_only: bool = False) -> None:
+        """Answer a request that was not understood, and close: what follows cannot be trusted.
+
+        head_only: it is a HEAD.
+        """
         self._upload, self._buffer = None, b""
         self._context.meters.client_error(error.http_status)
         extra = refusals.CHALLENGE if error.http_status == 401 else b""
-        self.transport.write(answers.error(error, close=True, extra=extra))
+        self.transport.write(answers.error(error, close=True, extra=extra, head_only=head_only))
         if error.http_status == 408:
             self.transport.close()  # it sends nothing
         else:

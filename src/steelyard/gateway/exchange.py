@@ -38,6 +38,7 @@ class Exchange(AnswerReceiver):
     attempts: engines that were asked.
     last_error: what went wrong last, for the log.
     admission: what it holds of its tenant's limits and of the pool's places; None where there are none.
+    whole: the body of an answer that came at once, b"" of another.
     told: field lines for the client beside the request id, each ending in CRLF.
     """
 
@@ -66,6 +67,7 @@ class Exchange(AnswerReceiver):
         "told",
         "tried",
         "tries",
+        "whole",
     )
 
     request: Request  # set in `start`, before anything reads it
@@ -91,7 +93,7 @@ class Exchange(AnswerReceiver):
         self.free_tries = 1
         self.last_error = ""
         self.admission: Admission | None = None
-        self.told = b""
+        self.told = self.whole = b""
         self.request_id = plan.request_id or context.next_request_id()
 
     # --- the way forward -----------------------------------------------------------------------
@@ -133,7 +135,7 @@ class Exchange(AnswerReceiver):
         else:
             models = self.context.models(pool.name)
             body = answers.model_list(models if tenant is None else tenant.usable(models))
-            self.answer_locally(answers.answer(200, body, extra=extra), 200)
+            self.answer_locally(answers.answer(200, body, extra=extra, head_only=self.plan.is_head), 200)
 
     def forward(self, now_s: float) -> None:
         """Pick a replica and ask it."""
@@ -203,8 +205,8 @@ class Exchange(AnswerReceiver):
         """The whole answer is here at once: one write, and done. The way of most short requests."""
         self.connection = None
         self.last_s = now_s = monotonic()
-        plan, client, context = self.plan, self.client, self.context
-        status = head.status
+        plan, client, context, status = self.plan, self.client, self.context, head.status
+        self.whole = body
         if setbacks.turned_away(self, status):
             setbacks.try_elsewhere(self)
             return
@@ -214,8 +216,6 @@ class Exchange(AnswerReceiver):
         answer = answers.relayed(head.beginning(), body, keep_alive, plan.minor_version, self._answer_lines)
         client.transport.write(answer)
         tokens, cached = whole_tokens(body)
-        if context.tracing is not None:
-            context.tracing.answered_at_once(body)
         self._record_success(status, tokens, cached, now_s)
         self.end(status, now_s, tokens)
         client.finished(now_s, keep_alive=keep_alive)

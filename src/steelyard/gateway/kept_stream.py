@@ -135,9 +135,9 @@ class KeptStream(AnswerReceiver):
         if keeper is None or relay is None:
             exchange.answer_done()
             return
-        if not relay.begun and not keeper.so_far.begun:
+        if not keeper.so_far.begun and (not relay.begun or not keeper.ended):
             exchange.connection = None
-            exchange.upstream_lost("the engine ended its stream before it began")
+            self._broke(StreamBroken("the engine ended its stream before it began", b""))
             return
         if keeper.torn or (self._until_close and not keeper.ended):
             # A closed connection is all the end that there is, and a killed engine's closes, too.

@@ -136,7 +136,9 @@ class Relay:
         """Whether a stream's `[DONE]` has gone out: only the end of the framing is missing then."""
         if self.so_far is not None:
             return self.so_far.done
-        return self.head.event_stream and self.length < 0 and self.tail.rstrip(b"\r\n").endswith(_LAST_EVENTS)
+        if not self.head.event_stream or self.length >= 0:
+            return False
+        return self.tail.rstrip(b"\r\n").rpartition(b"\n")[2] in _LAST_EVENTS  # a whole line: no text of a model
 
     def unheard(self) -> None:
         """The client is gone: nothing more is written."""

@@ -66,7 +66,7 @@ class Pool:
 
     def lists_models(self, head: RequestHead) -> bool:
         """Whether this is OpenAI's list of models, which the gateway answers for all replicas."""
-        return self.reads_bodies and head.method == b"GET" and head.path == b"/v1/models"
+        return self.reads_bodies and head.method in (b"GET", b"HEAD") and head.path == b"/v1/models"
 
     def keeps_streams(self, head: RequestHead) -> bool:
         """Whether answers on this path, if streamed, go on when their engine is lost."""

@@ -72,7 +72,6 @@ class Tracing:
     def __init__(self, configuration: Configuration, secret: bytes) -> None:
         self._ids = TraceIds(secret, configuration.tracing.sample_ratio)
         self._sender = SpanSender(configuration.tracing)
-        self._whole = b""
         self._policies = {pool.name: pool.policy for pool in configuration.pools}
         self._engines = {
             pool.name: (pool.streams.engine or "openai") if pool.kind == "openai" else ""
@@ -98,15 +97,10 @@ class Tracing:
             line += b"tracestate: %b\r\n" % state
         return line
 
-    def answered_at_once(self, body: bytes) -> None:
-        """The whole answer of the request that ends next, in this very call of the event loop."""
-        self._whole = body
-
     def ended(self, exchange: "Exchange", pick: Pick | None, fleet: Fleet, record: dict[str, Any]) -> None:
         """A request ended as its record says: note its trace's id there, and send its spans."""
         context = self._context(exchange)
         record["trace_id"] = f"{context.trace_id:032x}"
-        whole, self._whole = self._whole, b""
         if not context.sampled:
             return
         relay = exchange.relay
@@ -118,8 +112,8 @@ class Tracing:
             record=record,
             policy=self._policies.get(exchange.pool_name, ""),
             provider=self._engines.get(exchange.pool_name, ""),
-            cached_tokens=relay.tokens()[1] if relay is not None else whole_tokens(whole)[1],
-            label=_label_of(relay, whole),
+            cached_tokens=relay.tokens()[1] if relay is not None else whole_tokens(exchange.whole)[1],
+            label=_label_of(relay, exchange.whole),
             expected_tokens=exchange.request.output_tokens,
             attempts=self._attempts(exchange, pick, fleet) if exchange.attempts else (),
             places=self._places,

@@ -28,9 +28,7 @@ from steelyard.wire.head_memo import HeadMemo, HeadReader
 from steelyard.wire.http1_head import check_unfinished_answer
 
 MAX_HEAD_BYTES: Final = 65_536
-MAX_JOINED_BYTES: Final = (
-    32_768  # a head and a body up to this size leave in one piece; larger ones are not copied
-)
+MAX_JOINED_BYTES: Final = 32_768  # a head and a body up to this size leave in one piece; no others are copied
 BODILESS: Final = frozenset((204, 304))
 
 
@@ -139,7 +137,7 @@ class UpstreamPool:
 
     def give_back(self, connection: "UpstreamConnection") -> None:
         """Keep a clean connection for the next request."""
-        if len(self._idle) < self._max_idle:
+        if len(self._idle) < self._max_idle and not connection.sends_on():
             connection.idle_since_s = monotonic()
             self._idle.append(connection)
         else:
@@ -175,6 +173,7 @@ class UpstreamConnection(Sender):
         "_head",
         "_head_request",
         "_heads",
+        "_large",
         "_poll",
         "_pool",
         "_spoke",
@@ -198,7 +197,7 @@ class UpstreamConnection(Sender):
         self._head: AnswerHead | None = None
         self._chunks: ChunkedReader | None = None
         self._body_left = -1
-        self._head_request = self._delimited_by_close = self._spoke = False
+        self._head_request = self._delimited_by_close = self._spoke = self._large = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by asyncio."""
@@ -214,7 +213,8 @@ class UpstreamConnection(Sender):
         self.receiver = receiver
         self._head_request = head_request
         self._spoke = False
-        if len(body) <= MAX_JOINED_BYTES:
+        self._large = len(body) > MAX_JOINED_BYTES
+        if not self._large:
             self._unsent = head + body
             self._pool.outbox.add(self)
         else:
@@ -232,6 +232,10 @@ class UpstreamConnection(Sender):
             self._fail("the engine spoke unasked")
         else:
             self._write(request)
+
+    def sends_on(self) -> bool:
+        """Whether the engine answered before it had all of a large body: it may never read the rest."""
+        return self._large and self.transport.get_write_buffer_size() > 0
 
     @property
     def answer_begun(self) -> bool:
@@ -391,4 +395,5 @@ class UpstreamConnection(Sender):
         """Close after what has been sent."""
         self.usable = False
         self._unsent = b""
-        self.transport.close()
+        # Nobody waits for what the engine does not read.
+        (self.transport.abort if self.sends_on() else self.transport.close)()

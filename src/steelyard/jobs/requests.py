@@ -12,7 +12,7 @@ from steelyard.jobs.contract import log_path
 from steelyard.jobs.gantt import gantt_view
 from steelyard.jobs.log_text import begun_before, text_of
 from steelyard.jobs.service import JobsService
-from steelyard.jobs.views import View, cluster_view, job_row, job_state, job_view, node_row, tenant_rows
+from steelyard.jobs.views import View, cluster_view, job_row, job_view, node_row, tenant_rows
 from steelyard.model.controller_event import (
     CancelOrdered,
     Event,
@@ -86,7 +86,7 @@ def _jobs(service: JobsService, call: Call) -> View:
     total = 0
     for job_id in reversed(service.state.jobs):
         job = service.state.jobs[job_id]
-        if wanted and str(job_state(service.state.tasks_of(job_id))) != wanted:
+        if wanted and str(service.state.state_of(job_id)) != wanted:
             continue
         if text and text not in f"{job_id} {job.specification.name} {job.specification.user}".lower():
             continue

@@ -113,7 +113,7 @@ class JobsService:
         self.broken_rounds = 0
 
     def now_s(self) -> float:
-        """Controller time: monotonic, on from the last record, unmoved by the wall clock."""
+        """Controller time: monotonic, on from the last record or renewal, unmoved by the wall clock."""
         return self._base_s + time.monotonic()
 
     # --- the loop -----------------------------------------------------------------------------------------
@@ -171,7 +171,7 @@ class JobsService:
             return
         self._next_renewal_s = time.monotonic() + LEASE_S / 4
         try:
-            self.journal.renew(LEASE_S)
+            self.journal.renew(LEASE_S, self.now_s())
         except JournalFull:
             return  # the lease may run out: each record checks that nobody took over
         untold, self._untold = self._untold, []

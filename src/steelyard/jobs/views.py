@@ -15,31 +15,12 @@ from steelyard.scheduling.planning import FORMER_NODE
 View = dict[str, Any]
 
 EXPLAINED = 20  # tasks of a job whose waiting is looked into: each costs a trial on the node table
-# A job is what its liveliest task is.
-_LIVELIEST = (
-    TaskState.RUNNING,
-    TaskState.MOVING,
-    TaskState.STOPPING,
-    TaskState.PLACING,
-    TaskState.QUEUED,
-    TaskState.BACKING_OFF,
-    TaskState.PAUSED,
-    TaskState.FAILED,
-    TaskState.CANCELLED,
-    TaskState.DONE,
-)
-
-
-def job_state(tasks: list[TaskRecord]) -> TaskState:
-    """One word for a whole job."""
-    found = {task.state for task in tasks}
-    return next(state for state in _LIVELIEST if state in found)
 
 
 def job_row(service: JobsService, job: JobRecord) -> View:
     """One line of `steelyard jobs`."""
     tasks = service.state.tasks_of(job.job_id)
-    state = job_state(tasks)
+    state = service.state.state_of(job.job_id)
     held = dict.fromkeys(task.node_id for task in tasks if task.node_id)
     now_s = service.now_s()
     return {

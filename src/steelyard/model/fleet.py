@@ -12,6 +12,7 @@ from typing import Final
 from steelyard.model.fleet_order import FleetOrder
 
 UNKNOWN: Final = -1
+LARGE: Final = 32  # replicas; a look at fewer costs less than keeping them in order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +68,20 @@ class Fleet:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def order_of(self, eligible: "Eligible") -> FleetOrder | None:
+        """The order of these slots, when they are all of a large fleet."""
+        count = len(eligible.slots)
+        if count <= LARGE or count != len(self.requests):
+            return None
+        if self.order is None:
+            self.order = FleetOrder(self.requests)
+        return self.order
+
+    def in_flight(self, eligible: "Eligible") -> int:
+        """Requests in flight on all of these slots."""
+        order = self.order_of(eligible)
+        return order.total if order is not None else sum(map(self.requests.__getitem__, eligible.slots))
 
 
 class Eligible:

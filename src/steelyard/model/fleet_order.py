@@ -10,10 +10,10 @@ from steelyard.model.chance import Rng
 class FleetOrder:
     """Buckets of slots, made from a column of counts.
 
-    least: the count of the least busy.
+    least: the count of the least busy. total: of all counts.
     """
 
-    __slots__ = ("_at", "_buckets", "_counts", "least")
+    __slots__ = ("_at", "_buckets", "_counts", "least", "total")
 
     def __init__(self, counts: list[int]) -> None:
         self._counts = list(counts)
@@ -22,6 +22,7 @@ class FleetOrder:
         for slot, count in enumerate(counts):
             self._put(slot, count)
         self.least = min(counts, default=0)
+        self.total = sum(counts)
 
     def __len__(self) -> int:
         return len(self._counts)
@@ -38,6 +39,7 @@ class FleetOrder:
             bucket[at] = last
             self._at[last] = at
         self._counts[slot] = count
+        self.total += count - old
         self._put(slot, count)
         if count < self.least:
             self.least = count

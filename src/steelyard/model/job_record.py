@@ -24,6 +24,19 @@ class TaskState(StrEnum):
 HOLDS_A_PLACE = frozenset({TaskState.PLACING, TaskState.RUNNING, TaskState.STOPPING, TaskState.MOVING})
 FINAL = frozenset({TaskState.DONE, TaskState.FAILED, TaskState.CANCELLED})
 WAITS = frozenset({TaskState.QUEUED, TaskState.BACKING_OFF, TaskState.PAUSED})
+LIVELIEST_FIRST = (
+    TaskState.RUNNING,
+    TaskState.MOVING,
+    TaskState.STOPPING,
+    TaskState.PLACING,
+    TaskState.QUEUED,
+    TaskState.BACKING_OFF,
+    TaskState.PAUSED,
+    TaskState.FAILED,
+    TaskState.CANCELLED,
+    TaskState.DONE,
+)
+"""A job is what its liveliest task is."""
 
 
 class Intent(StrEnum):

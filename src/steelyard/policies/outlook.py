@@ -17,7 +17,8 @@ from steelyard.policies.request_mix import RequestMix
 from steelyard.policies.scarcity import Hardware, Room, Scarcity
 from steelyard.policies.stranding import UNIT, ModelStranding, Stranding
 
-NEXT_WEIGHT = 3.0
+NEXT_WEIGHT = 4.5
+"""More refuses less while tasks come and go, and packs less tightly (docs/decisions/0013)."""
 TYPICAL_FRACTION = 0.95
 
 

@@ -23,8 +23,9 @@ from steelyard.model.placement_policy import WHOLE_GPU
 from steelyard.policies.request_mix import Shape
 from steelyard.policies.scarcity import Hardware
 
-HORIZON = 0.1
-"""h as a share of the weight of all shapes; 0.05 to 0.2 do equally well on all openb workloads."""
+HORIZON = 0.02
+"""h as a share of the weight of all shapes. 0.01 to 0.2 do equally well on openb; clusters that are in no
+trace fill better with little (docs/decisions/0013)."""
 UNIT = 10
 """Thousandths of a GPU a step of D."""
 CPU_STEPS, GPU_STEPS = 48, 40

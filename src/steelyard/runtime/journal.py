@@ -116,10 +116,15 @@ class Journal:
             self._put_meta("lease_until_s", boot_time_s() + lease_s)
         return True
 
-    def renew(self, lease_s: float) -> None:
-        """Stay the writer for so much longer. Raises JournalLost when another took over."""
+    def renew(self, lease_s: float, now_s: float | None = None) -> None:
+        """Stay the writer for so much longer; `now_s`, of the controller, is where a successor goes on from.
+
+        Raises JournalFull, and JournalLost when another took over.
+        """
         with self._transaction(self.term):
             self._put_meta("lease_until_s", boot_time_s() + lease_s)
+            if now_s is not None:
+                self._put_meta("now_s", now_s)
 
     def give_up(self) -> None:
         """Let another take over at once."""
@@ -139,7 +144,7 @@ class Journal:
 
     @property
     def now_s(self) -> float:
-        """Controller time of the last record; it goes on from here after a restart."""
+        """Controller time of the last record or renewal; it goes on from here after a restart."""
         return float(self._meta("now_s", 0.0))
 
     def load(self) -> ControllerState:

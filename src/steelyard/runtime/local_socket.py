@@ -13,7 +13,7 @@ def listen_at(path: Path) -> socket.socket:
     """Listen at a path, for this user only; a dead predecessor's socket is replaced.
 
     The path is there once somebody listens. Its mode does not come from the umask, which is the whole
-    process's: other threads make files meanwhile.
+    process's: other threads make files meanwhile. Raises OSError with the path.
     """
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -23,9 +23,9 @@ def listen_at(path: Path) -> socket.socket:
             hidden.chmod(0o600)
             listener.listen(512)
             hidden.replace(path)
-    except BaseException:
+    except OSError as error:
         listener.close()
-        raise
+        raise OSError(error.errno, error.strerror, str(path)) from None
     return listener
 
 

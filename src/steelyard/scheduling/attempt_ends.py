@@ -137,7 +137,8 @@ def _fail_or_retry(turn: Turn, task: TaskRecord, how: str, exit_code: int | None
     if exit_code in rules.no_retry_exit_codes:
         why = f"{how}, which means: do not retry"
     elif failures > rules.max_retries:
-        why = f"{how}; that was failure {failures}, and {rules.max_retries} retries are allowed"
+        allowed = "1 retry is" if rules.max_retries == 1 else f"{rules.max_retries} retries are"
+        why = f"{how}; that was failure {failures}, and {allowed} allowed"
     else:
         delay_s = rules.delay_s(failures)
         reason = f"{how}; retry {failures} of {rules.max_retries} in {delay_s:g} s"

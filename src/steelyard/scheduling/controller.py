@@ -304,12 +304,10 @@ def _cancel_ordered(turn: Turn, event: CancelOrdered) -> None:
 
 def _check_open(turn: Turn, job_id: str, verb: str) -> None:
     """Raises BadRequest for a job of which nothing is left to do."""
-    job = turn.state.known_job(job_id)
+    turn.state.known_job(job_id)
     if not turn.state.open_tasks[job_id]:
-        last = turn.state.tasks[job.task_ids()[-1]]
-        raise BadRequest(
-            f"job {job_id} has ended ({last.state}): there is nothing to {verb}", http_status=409
-        )
+        ended = turn.state.state_of(job_id)
+        raise BadRequest(f"job {job_id} has ended ({ended}): there is nothing to {verb}", http_status=409)
 
 
 def _pause_ordered(turn: Turn, event: PauseOrdered) -> None:

@@ -9,7 +9,15 @@ from dataclasses import dataclass, field
 
 from steelyard.model.controller_event import Action
 from steelyard.model.errors import BadRequest
-from steelyard.model.job_record import JobRecord, KeptKey, NodeRecord, TaskRecord, TaskState, Transition
+from steelyard.model.job_record import (
+    LIVELIEST_FIRST,
+    JobRecord,
+    KeptKey,
+    NodeRecord,
+    TaskRecord,
+    TaskState,
+    Transition,
+)
 
 
 @dataclass(slots=True)
@@ -183,6 +191,11 @@ class ControllerState:
             raise BadRequest(f"there is no job {job_id!r}: {why}", http_status=404)
         return job
 
+    def state_of(self, job_id: str) -> TaskState:
+        """One word for a whole job."""
+        found = {task.state for task in self.tasks_of(job_id)}
+        return next(state for state in LIVELIEST_FIRST if state in found)
+
     def known_task(self, task_id: str) -> TaskRecord:
         """A task by name; a job's name stands for its only task. Raises BadRequest."""
         task = self.tasks.get(task_id)
@@ -193,8 +206,9 @@ class ControllerState:
             last = self.jobs[of_job].task_ids()[-1]
             raise BadRequest(f"there is no task {task_id!r}: the last of its job is {last}", http_status=404)
         job = self.known_job(task_id)
-        if job.specification.all_tasks > 1:
-            raise BadRequest(f"job {task_id} has {job.specification.all_tasks} tasks: name one, {task_id}.0")
+        count = job.specification.all_tasks
+        if count > 1:
+            raise BadRequest(f"job {task_id} has {count} tasks: name one, as {task_id}.0")
         return self.tasks[f"{task_id}.0"]
 
     def what_blocks(self, task: TaskRecord) -> str:

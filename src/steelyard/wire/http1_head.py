@@ -25,6 +25,7 @@ _ALLOWED = bytes([9, 10, 13, *range(0x20, 0x7F), *range(0x80, 0x100)])
 _SCHEME = re.compile(rb"https?://", re.IGNORECASE)
 _TOKEN = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _BLANKS_BEHIND = re.compile(rb"[ \t]+\r\n")
+_EVENT_STREAMS = tuple(b"content-type: text/event-stream" + end for end in (b"\r", b";", b" ", b"\t"))
 _SERVED_VERSIONS = (b" HTTP/1.1", b" HTTP/1.0")
 
 # How long a client waits, in milliseconds: ours, and the one that Envoy sends.
@@ -76,11 +77,13 @@ class RequestHead(Head):
     """A client's request line and fields.
 
     timeout_s: how long the client waits for the whole answer, if it says so; else 0.
+    https_only: the target is an https address, which is not to be answered over a connection in the open.
     """
 
     method: bytes = b"GET"
     target: bytes = b"/"
     timeout_s: float = 0.0
+    https_only: bool = False
 
     @property
     def path(self) -> bytes:
@@ -290,7 +293,8 @@ def _timeout_s(fields: list[tuple[bytes, bytes]]) -> float:
 
 def _take_authority(head: RequestHead) -> None:
     """An absolute target names the host, whatever Host says (RFC 9112 section 3.2.2); its path remains."""
-    rest = head.target.partition(b"//")[2]
+    scheme, _, rest = head.target.partition(b"//")
+    head.https_only = scheme.lower() == b"https:"
     ends = [at for at in (rest.find(b"/"), rest.find(b"?")) if at >= 0]
     end = min(ends, default=len(rest))
     authority = rest[:end]
@@ -358,7 +362,7 @@ def parse_response_head(data: bytes, max_fields: int = 256) -> ResponseHead:
         first = line[:1]
         if first in (b"c", b"C"):
             lower = line.lower()
-            head.event_stream |= lower.startswith(b"content-type: text/event-stream")
+            head.event_stream |= lower.startswith(_EVENT_STREAMS)
             encoded |= lower.startswith(b"content-encoding:") and lower[17:].strip() != b"identity"
         elif first in (b"r", b"R") and line[:12].lower() == b"retry-after:":
             head.retry_after = line[12:].strip()

@@ -31,7 +31,7 @@ from steelyard.policies.score_board import Score
 from steelyard.policies.selection import Selection
 from steelyard.policies.settings import PlacementSettings
 
-ORDER_STEP, ORDER_MOST = 0.01, 3.0
+ORDER_STEP, ORDER_MOST = 0.005, 3.0
 """GPUs that a node is worth more than the next one by name; and the first more than the last, at most."""
 
 

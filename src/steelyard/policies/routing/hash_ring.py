@@ -5,7 +5,8 @@ A replica is full at ceil(1.25 · (requests in flight + 1) · its share of the w
 and Zadimoghaddam, SODA 2018. With fewer than `NEVER_FULL` in flight it is not, whatever the mean: in a
 fleet with little to do the bound alone sends every second request of a moment elsewhere. When a replica
 joins or leaves, only its own keys move. A request without a key goes to one at random. No ties: points
-are distinct. Cost: one bisection and a short walk; the sum of loads is a C loop over the eligible.
+are distinct. Cost: one bisection and a short walk; the sum of loads is kept for all of a large fleet, and is
+a C loop over the eligible otherwise.
 """
 
 import math
@@ -46,13 +47,15 @@ class HashRing:
             self._total_weight = sum(map(fleet.weights.__getitem__, eligible.slots))
             self._eligible = eligible
         requests, members = fleet.requests, eligible.members
-        allowed = self.load_factor * (sum(map(requests.__getitem__, eligible.slots)) + 1) / self._total_weight
+        allowed = 0.0  # a share of weight 1 of the load; summed up only for a replica that has much to do
         first = -1
         full: set[int] = set()
         for slot in ring.walk(hash_key(request.affinity_key)):
             if slot not in members or slot in full:
                 continue
             waiting = requests[slot]
+            if waiting >= NEVER_FULL and not allowed:
+                allowed = self.load_factor * (fleet.in_flight(eligible) + 1) / self._total_weight
             if waiting < NEVER_FULL or waiting < math.ceil(allowed * fleet.weights[slot]):
                 return Pick(slot, "ring" if first in (-1, slot) else "ring-next", (slot,), (waiting,))
             first = slot if first < 0 else first

@@ -3,7 +3,7 @@
 The first 256 tokens decide the place on the ring; the walk goes on while a replica has more than 1.25 times
 the mean of requests in flight. After smg:model_gateway/src/policies (prefix_hash: 256 tokens, load factor
 1.25). Differs: the first whole block of 256 tokens or more; a prompt shorter than that goes to one at
-random. Ties: none, points are distinct. Cost: a bisection and a short walk; the sum of loads is a C loop.
+random. Ties: none, points are distinct. Cost: a bisection and a short walk, as of the hash ring.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class PrefixHash:
             self._ring, self._version = Ring(fleet), fleet.version
         block = min(len(hashes), max(1, PREFIX_TOKENS // request.prefix_block_tokens))
         requests, members = fleet.requests, eligible.members
-        allowed = LOAD_FACTOR * (sum(map(requests.__getitem__, slots)) + 1) / len(slots)
+        allowed = LOAD_FACTOR * (fleet.in_flight(eligible) + 1) / len(slots)
         for slot in self._ring.walk(hashes[block - 1]):
             if slot in members and requests[slot] <= allowed:
                 return Pick(slot, "ring", (slot,), (requests[slot],))

@@ -2,7 +2,7 @@
 
 import json
 
-from tests.harness.chaos_engine import STREAM_HEAD, chunked, content_events
+from tests.harness.chaos_engine import LAST_CHUNK, STREAM_HEAD, chunked, content_events
 from tests.harness.in_process import Bench
 from tests.harness.raw_client import stream_post
 
@@ -63,4 +63,19 @@ def test_a_whole_answer_that_is_no_stream_leaves_no_engine_behind_that_answers_t
     transport.written = b""
     second[0].data_received(well)
     assert not transport.written
+    bench.close()
+
+
+def test_a_client_whose_time_is_over_behind_the_end_of_its_stream_has_a_whole_answer() -> None:
+    bench = Bench(1)
+    engine, sent = bench.idle(0)
+    client, transport = bench.client()
+    client.data_received(stream_post(CHAT))
+    bench.end_turn()
+    engine.data_received(STREAM_HEAD + content_events("one ") + chunked(b"data: [DONE]\n\n"))
+    assert client.exchange is not None
+    setbacks.out_of_time(client.exchange, "the client's own limit is over")
+    assert sent.closed
+    assert transport.written.endswith(LAST_CHUNK)
+    assert (client.exchange, transport.closed) == (None, False)
     bench.close()

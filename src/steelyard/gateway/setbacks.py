@@ -85,17 +85,14 @@ def out_of_time(exchange: "Exchange", error: str) -> None:
         problem = UpstreamError(error)
         problem.http_status = 504
         give_up(exchange, problem)
-    else:
+    elif not _has_all(exchange):
         _cut(exchange, error)
 
 
 def answer_was_cut(exchange: "Exchange", error: str) -> None:
     """The client has part of an answer: another engine goes on with it, or the client sees that it is cut."""
     exchange.last_error = error
-    relay = exchange.relay
-    if relay is not None and relay.said_all and not exchange.client.transport.is_closing():
-        exchange.abandon()  # the client has all of it: only the end of the engine's framing is lost
-        exchange.answer_done()
+    if _has_all(exchange):
         return
     if exchange.kept is not None and exchange.kept.goes_on():
         return
@@ -103,6 +100,16 @@ def answer_was_cut(exchange: "Exchange", error: str) -> None:
     if exchange.tries is not None and exchange.kept is None:
         exchange.tries.was_cut()
     _cut(exchange, f"the engine was lost in mid-answer: {error}")
+
+
+def _has_all(exchange: "Exchange") -> bool:
+    """Whether the client has all of a stream, and the end of its framing alone is missing: it gets that."""
+    relay = exchange.relay
+    if relay is None or not relay.said_all or exchange.client.transport.is_closing():
+        return False
+    exchange.abandon()
+    exchange.answer_done()
+    return True
 
 
 def _cut(exchange: "Exchange", why: str) -> None:

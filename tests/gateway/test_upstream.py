@@ -10,9 +10,10 @@ import uvloop
 from tests.harness.in_process import Bench
 from tests.harness.raw_client import post
 
-from steelyard.gateway.upstream import AnswerReceiver, UpstreamConnection
+from steelyard.gateway.upstream import MAX_JOINED_BYTES, AnswerReceiver, UpstreamConnection
 
 CHAT = post("/v1/chat/completions")
+LARGE = post("/v1/chat/completions", b'{"model":"m","messages":[],"user":"%b"}' % (b"x" * MAX_JOINED_BYTES))
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
 
@@ -73,8 +74,11 @@ def test_what_is_no_answer_on_a_fresh_connection_is_the_engines_fault(bench: Ben
     assert client.exchange is None
 
 
+@pytest.mark.parametrize("request_bytes", [CHAT, LARGE], ids=["small", "large"])
 @pytest.mark.parametrize("late", [b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison", None])
-def test_a_kept_connection_on_which_anything_waits_is_not_used(late: bytes | None) -> None:
+def test_a_kept_connection_on_which_anything_waits_is_not_used(
+    late: bytes | None, request_bytes: bytes
+) -> None:
     bench = Bench(1)
     near, far = socket.socketpair()
     dirty, engine = bench.idle(0, near)
@@ -85,7 +89,7 @@ def test_a_kept_connection_on_which_anything_waits_is_not_used(late: bytes | Non
         else:
             far.send(late)
         client, _ = bench.client()
-        client.data_received(CHAT)
+        client.data_received(request_bytes)
         bench.end_turn()
     assert dirty.transport.is_closing()
     assert not engine.written

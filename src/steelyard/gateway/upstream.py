@@ -220,7 +220,7 @@ class UpstreamConnection(Sender):
         else:
             self._unsent = head
             self.leave()
-            if self.receiver is receiver:
+            if self.usable:  # and not `self.receiver is receiver`: compiled, that takes no None for an answer
                 self._write(body)
 
     def leave(self) -> None:

@@ -138,7 +138,9 @@ class Relay:
             return self.so_far.done
         if not self.head.event_stream or self.length >= 0:
             return False
-        return self.tail.rstrip(b"\r\n").rpartition(b"\n")[2] in _LAST_EVENTS  # a whole line: no text of a model
+        return (
+            self.tail.rstrip(b"\r\n").rpartition(b"\n")[2] in _LAST_EVENTS
+        )  # a whole line: no text of a model
 
     def unheard(self) -> None:
         """The client is gone: nothing more is written."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from steelyard.cli.main import VERBS, steelyard
+from steelyard.cli.main import SECTIONS, VERBS, steelyard
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -67,7 +67,7 @@ def test_checks_a_file(tmp_path: Path) -> None:
         (("simulate", "generated", "--policy", "hash-rng"), "did you mean 'hash-ring'?"),
         (("engine", "--profile", "none"), "is not one of"),
         (("xyzzy",), "there is no verb 'xyzzy': known are serve, check, "),
-        (("serv",), "there is no verb 'serv': did you mean 'serve'?: see `steelyard --help`"),
+        (("serv",), "there is no verb 'serv': did you mean 'serve'? See `steelyard --help`"),
         (("serve", "--lisen", "x"), "no such option '--lisen'"),
         (("serve", "--emulated", "x"), "see `steelyard serve --help`"),
         (("submit",), "missing argument 'WHAT"),
@@ -131,3 +131,8 @@ def test_simulate_reports_each_policy_and_writes_its_page(tmp_path: Path) -> Non
     result = CliRunner().invoke(steelyard, [*arguments, "--report", str(page)])
     assert "TTFT p99" in result.output
     assert str(page) in result.output
+
+
+def test_every_verb_stands_once_in_the_list_of_commands() -> None:
+    listed = [verb for verbs in SECTIONS.values() for verb in verbs]
+    assert sorted(listed) == sorted(VERBS)

@@ -54,6 +54,11 @@ VALUES: dict[str, dict[str, Any]] = {
         "port": 9000,
         "resources": {"limits": {"cpu": "2", "memory": "1Gi"}},
         "configuration": CONFIGURATION,
+        "env": [{"name": "ENGINE_KEY", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "engine"}}}],
+        "volumes": [{"name": "keys", "secret": {"secretName": "keys"}}],
+        "volumeMounts": [{"name": "keys", "mountPath": "/etc/steelyard-keys", "readOnly": True}],
+        "nodeSelector": {"pool": "cpu"},
+        "tolerations": [{"key": "edge", "operator": "Exists"}],
     },
 }
 
@@ -67,7 +72,15 @@ def test_the_chart_renders_manifests_that_kubernetes_knows(name: str, tmp_path: 
     manifest.write_text(answer["rendered"], encoding="utf-8")
     says(linter("kubernetes-validate"), "--strict", manifest)
     kinds = {each["kind"]: each for each in yaml.safe_load_all(answer["rendered"])}
-    assert set(kinds) == {"ConfigMap", "Service", "Deployment"}
+    assert set(kinds) == {"ConfigMap", "Service", "PodDisruptionBudget", "Deployment"}
+    pod = kinds["Deployment"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    mounted = {each["name"] for each in container["volumeMounts"]}
+    assert mounted == {"configuration", *(each["name"] for each in VALUES[name].get("volumes", ()))}
+    assert mounted == {each["name"] for each in pod["volumes"]}
+    # preStop and the drain (30 s) fit into the grace, and then some.
+    waits = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
+    assert waits + 30 < pod["terminationGracePeriodSeconds"]
     wanted = VALUES[name].get("configuration")
     assert wanted is None or kinds["ConfigMap"]["data"]["steelyard.toml"].strip() == wanted.strip()
 

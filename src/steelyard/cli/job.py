@@ -2,10 +2,19 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
-from steelyard.cli.jobs_argument import client_of, print_json, shown, span, with_json, with_state
+from steelyard.cli.jobs_argument import (
+    client_of,
+    print_json,
+    shown,
+    span,
+    with_json,
+    with_state,
+    without_status,
+)
 from steelyard.cli.terminal import console, listing
 
 
@@ -17,7 +26,7 @@ def job(job_id: str, state: Path | None, as_json: bool) -> None:
     """Show a job's tasks, why they wait, and its timeline with the reason of every change."""
     view = client_of(state).ask("job", job=job_id)
     if as_json:
-        print_json(view)
+        print_json(without_status(view))
         return
     view, terminal = shown(view), console()
     terminal.print(
@@ -33,8 +42,7 @@ def job(job_id: str, state: Path | None, as_json: bool) -> None:
         where += f", place kept on {each['kept_on']}" if each["kept_on"] else ""
         terminal.print(
             f"  task {each['task']}  {each['state']}{where}, attempt {each['epoch']}, "
-            f"ran {span(each['ran_s'])}, "
-            f"{each['failures']} failures, {each['losses']} losses, {each['moves']} moves"
+            f"ran {span(each['ran_s'])}{_setbacks(each)}"
         )
         if "waits" in each:
             terminal.print(f"    waits: {each['waits']['why']}")
@@ -45,3 +53,9 @@ def job(job_id: str, state: Path | None, as_json: bool) -> None:
         at = time.strftime("%H:%M:%S", time.localtime(each["wall_s"]))
         timeline.add_row(at, each["task"], str(each["epoch"]), each["node"], each["after"], each["reason"])
     terminal.print(timeline)
+
+
+def _setbacks(task: dict[str, Any]) -> str:
+    """What befell it; nothing in most lives."""
+    counts = [(task["failures"], "failed"), (task["losses"], "lost"), (task["moves"], "moved")]
+    return "".join(f", {count} {what}" for count, what in counts if count)

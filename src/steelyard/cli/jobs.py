@@ -12,6 +12,7 @@ from steelyard.cli.jobs_argument import (
     span,
     with_json,
     with_state,
+    without_status,
 )
 from steelyard.cli.nodes import tenant_table
 from steelyard.cli.terminal import console, listing
@@ -27,7 +28,7 @@ def jobs(state: Path | None, as_json: bool, limit: int, only: str | None) -> Non
     """List jobs, the newest first."""
     answer = client_of(state).ask("jobs", limit=limit, state=only or "")
     if as_json:
-        print_json(answer)
+        print_json(without_status(answer))
         return
     answer = shown(answer)
     made = listing("job", "name", "tenant", "state", "tasks", "nodes", "ran", "submitted", "because")

@@ -59,6 +59,11 @@ def order_each(state: Path | None, op: str, job_ids: Sequence[str]) -> None:
         raise BadRequest("; ".join(refused))
 
 
+def without_status(answer: dict[str, Any]) -> dict[str, Any]:
+    """An answer of the service without the word of its protocol: it came, so it is 200."""
+    return {name: value for name, value in answer.items() if name != "status"}
+
+
 def print_json(value: object) -> None:
     """For other programs."""
     print(json.dumps(value, indent=2))

@@ -24,7 +24,7 @@ VERBS = {
     "why": ("steelyard.cli.why", "Say why a request went where it went."),
     "shadow": ("steelyard.cli.shadow", "Say how often a shadow policy would have chosen otherwise."),
     "engine": ("steelyard.cli.engine", "Run an emulated LLM engine."),
-    "replay": ("steelyard.cli.replay", "Replay a trace against an endpoint and report what came of it."),
+    "replay": ("steelyard.cli.replay", "Replay a trace against an endpoint and sum it up."),
     "simulate": ("steelyard.cli.simulate", "Try policies on a trace in virtual time."),
     "plan": ("steelyard.cli.plan", "Find how many replicas a load needs."),
     "up": ("steelyard.cli.up", "Run the jobs service."),
@@ -48,6 +48,19 @@ VERBS = {
     "completion": ("steelyard.cli.completion", "Print what makes a shell complete."),
     "demo": ("steelyard.cli.demo", "Watch a fleet, its policies, and an engine that dies."),
 }
+
+SECTIONS = {
+    "Requests": ("serve", "check", "status", "top", "why", "shadow", "reload", "upgrade", "keys", "audit"),
+    "Jobs": (
+        *("up", "submit", "jobs", "job", "logs", "nodes"),
+        *("pause", "resume", "move", "cancel", "drain", "down"),
+    ),
+    "Trying and planning": (
+        *("demo", "engine", "policies", "simulate", "simulate-cluster"),
+        *("plan", "replay", "replay-log", "completion"),
+    ),
+}
+WIDEST = max(map(len, VERBS))
 
 
 class Verbs(click.Group):
@@ -82,9 +95,10 @@ class Verbs(click.Group):
         return [CompletionItem(verb, help=VERBS[verb][1]) for verb in found]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the verbs without loading them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(verb, summary) for verb, (_, summary) in VERBS.items()])
+        """List the verbs without loading them, each part of the program apart."""
+        for title, verbs in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{verb:{WIDEST}}", VERBS[verb][1]) for verb in verbs])
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
@@ -105,7 +119,10 @@ def _sentence(error: click.ClickException) -> str:
     text = " ".join(error.format_message().split()).removesuffix(".")
     text = text[:1].lower() + text[1:]
     context = error.ctx if isinstance(error, click.UsageError) else None
-    return f"{text}: see `{context.command_path} --help`" if context is not None else text
+    if context is None:
+        return text
+    end = " See" if text.endswith("?") else ": see"
+    return f"{text}{end} `{context.command_path} --help`"
 
 
 def main() -> None:

@@ -83,7 +83,8 @@ def _show(page: dict[str, Any]) -> None:
     workers, retiring = len(page["workers"]), len(page["retiring"])
     terminal.print(
         f"process {page['pid']}, up {span(page['up_s'])}, generation {page['generation']}, "
-        f"{workers} workers, {retiring} older generations finishing"
+        f"{workers} worker{'s' if workers != 1 else ''}"
+        + (f"; {retiring} older generation{'s' if retiring != 1 else ''} still finish" if retiring else "")
     )
     terminal.print(replica_table(page["replicas"]))
     if page["tenants"]:

@@ -230,28 +230,27 @@ def _attempt_started(turn: Turn, event: AttemptStarted) -> None:
 
 
 def _attempt_refused(turn: Turn, event: AttemptRefused) -> None:
-    task = turn.current(event.task_id, event.epoch)
-    turn.changes.actions.append(Acknowledge(task_id=event.task_id, epoch=event.epoch))
-    if task is not None:
-        if event.node_fault:
-            turn.cordon(task.node_id, event.reason)
+    if (task := _acknowledged(turn, event)) is not None:
         after_refusal(turn, task, event)
 
 
 def _attempt_ended(turn: Turn, event: AttemptEnded) -> None:
-    task = turn.current(event.task_id, event.epoch)
-    turn.changes.actions.append(Acknowledge(task_id=event.task_id, epoch=event.epoch))
-    if task is not None:
-        if event.node_fault:
-            turn.cordon(task.node_id, event.reason)
+    if (task := _acknowledged(turn, event)) is not None:
         after_end(turn, task, event)
 
 
 def _attempt_lost(turn: Turn, event: AttemptLost) -> None:
+    if (task := _acknowledged(turn, event)) is not None:
+        after_loss(turn, task, event.reason)
+
+
+def _acknowledged(turn: Turn, event: AttemptRefused | AttemptEnded | AttemptLost) -> TaskRecord | None:
+    """The task whose attempt is over; None for a late tale of an earlier one, not to be told again."""
     task = turn.current(event.task_id, event.epoch)
     turn.changes.actions.append(Acknowledge(task_id=event.task_id, epoch=event.epoch))
-    if task is not None:
-        after_loss(turn, task, event.reason)
+    if task is not None and not isinstance(event, AttemptLost) and event.node_fault:
+        turn.cordon(task.node_id, event.reason)
+    return task
 
 
 def _node_lost(turn: Turn, event: NodeLost) -> None:

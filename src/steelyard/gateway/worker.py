@@ -113,6 +113,13 @@ def build_gate(start: WorkerStart) -> Gatekeeper | None:
     return Gatekeeper(KeyRing(configuration.keys, tenants))
 
 
+def open_log(configuration: Configuration, meters: Meters) -> AccessLog | None:
+    """Where requests are written down; a log of nothing where only their traces are wanted."""
+    if configuration.access_log:
+        return AccessLog(Path(configuration.access_log), meters.log_dropped)
+    return NoAccessLog() if configuration.tracing.endpoint else None
+
+
 def hang_doors(
     configuration: Configuration,
     pools: dict[str, Pool],
@@ -148,9 +155,6 @@ def build_context(
     shared = PrefixIndex(page.index_memory, configuration.prefix_index_entries)
     follow_kv_events(configuration, pools, shared, meters)
     tracing = Tracing(configuration, os.urandom(16)) if configuration.tracing.endpoint else None
-    log: AccessLog | None = NoAccessLog() if tracing is not None else None
-    if configuration.access_log:
-        log = AccessLog(Path(configuration.access_log), meters.log_dropped)
     outbox = Outbox(loop.call_soon)
     make_plans = plans if tracing is None else traced_plans
     context = WorkerContext(
@@ -163,7 +167,7 @@ def build_context(
         meters=meters,
         upstreams=open_upstreams(configuration, loop, outbox),
         outbox=outbox,
-        access_log=log,
+        access_log=open_log(configuration, meters),
         shows_picks=configuration.pick_header,
         tracing=tracing,
         trusted_proxies=TrustedProxies(configuration.trusted_proxies),

@@ -25,6 +25,7 @@ from steelyard.model.controller_event import (
 )
 from steelyard.model.errors import BadRequest, ConfigError
 from steelyard.model.job_specification import JobSpecification
+from steelyard.scheduling.planning import unknown_node
 
 Call = dict[str, Any]
 LOG_PIECE_BYTES = 256 * 1024
@@ -61,8 +62,7 @@ def _move(service: JobsService, call: Call) -> Event:
 def _drain(service: JobsService, call: Call) -> Event:
     node_id = _text(call, "node")
     if node_id not in service.watch.reports:
-        known = ", ".join(sorted(service.watch.reports))
-        raise BadRequest(f"there is no node {node_id!r}: known are {known}", http_status=404)
+        raise unknown_node(node_id, service.watch.reports)
     if call.get("undo"):
         return NodeUncordoned(node_id=node_id)
     return NodeCordoned(node_id=node_id, reason=str(call.get("reason") or "drained by a person"))

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 
 def nearest_or_known(name: str, known: Sequence[str]) -> str:
     """What to say of a name that is none of those known: the nearest one, or all in their order."""
-    nearest = difflib.get_close_matches(name, known, n=1)
+    begins = [each for each in known if name and each.startswith(name)]
+    nearest = difflib.get_close_matches(name, known, n=1) or begins
     return f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(known)}"
 
 

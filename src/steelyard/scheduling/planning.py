@@ -268,8 +268,7 @@ class Planning:
     def seat_on(self, task: TaskRecord, node_id: str, now_s: float) -> Seat:
         """A seat for a task on a given node. Raises BadRequest when there is none."""
         if node_id not in self.table.row_of:
-            known = ", ".join(sorted(self.table.row_of))
-            raise BadRequest(f"there is no node {node_id!r}: known are {known}", http_status=404)
+            raise unknown_node(node_id, self.table.row_of)
         if task.node_id == node_id and task.target is None:
             raise BadRequest(f"task {task.task_id} is on {node_id} already", http_status=409)
         claim = claim_of(self._state, task, self.table, TARGET_SUFFIX, only_node_id=node_id)
@@ -306,6 +305,12 @@ class Planning:
         found = explain(job, running, self.table, self.options, now_s, behind)
         promise = self.memory.promises.get(unit)
         return replace(found, feasible_s=promise.start_s) if promise is not None else found
+
+
+def unknown_node(node_id: str, known: Iterable[str]) -> BadRequest:
+    """What to say of a node that there is not, among those that have reported."""
+    names = ", ".join(sorted(known)) or "none yet, so ask again in a moment"
+    return BadRequest(f"there is no node {node_id!r}: known are {names}", http_status=404)
 
 
 def _place(seat: Seat) -> tuple[str, tuple[int, ...]]:

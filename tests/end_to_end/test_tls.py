@@ -5,6 +5,7 @@ import http.client
 import json
 import socket
 import ssl
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -144,6 +145,63 @@ def test_a_refused_client_in_mid_upload_can_send_on_and_read_why(
             answer = read_answer(client)
             assert (answer.status, answer.whole, answer.value("connection")) == (413, True, "close")
             assert client.recv(1) == b""  # a farewell, and soon
+
+
+def ends(connection: ssl.SSLSocket, farewell: bool) -> None:
+    """Close, with TLS's farewell or without."""
+    if farewell:
+        with contextlib.suppress(OSError):
+            connection.unwrap()
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()
+
+
+@contextlib.contextmanager
+def engine_without_length(certificates: Certificates) -> Iterator[int]:
+    """The port of an engine whose answers end with the connection; with a farewell for /clean only."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.folder / "engine.pem", certificates.folder / "engine.key")
+
+    def serve(listener: socket.socket) -> None:
+        while True:
+            try:
+                plain, _ = listener.accept()
+            except OSError:
+                return
+            with contextlib.suppress(OSError), context.wrap_socket(plain, server_side=True) as connection:
+                request = connection.recv(65_536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\n\r\nabc")
+                ends(connection, farewell=b" /clean " in request)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def test_a_body_that_ends_with_its_connection_is_whole_only_behind_a_farewell(
+    certificates: Certificates,
+) -> None:
+    """Else whoever can cut the connection can cut the answer (RFC 9112 section 9.8)."""
+    trusting = ssl.create_default_context(cafile=str(certificates.authority_file))
+    with (
+        engine_without_length(certificates) as port,
+        running("serve", str(written(certificates, port)), listens=("gateway", "admin")) as front,
+    ):
+        place = urlsplit(front.addresses["gateway"])
+        for path, whole in (("/clean", True), ("/ragged", False)):
+            with (
+                socket.create_connection((place.hostname or "", place.port or 0), timeout=20) as plain,
+                trusting.wrap_socket(plain, server_hostname="localhost") as client,
+            ):
+                client.sendall(f"GET {path} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+                answer = read_answer(client)
+                assert (answer.status, answer.body, answer.whole) == (200, b"abc", whole)
 
 
 def peer_serial(front: Running, context: ssl.SSLContext) -> str:

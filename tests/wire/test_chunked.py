@@ -36,6 +36,15 @@ def test_trailers_and_extensions_are_dropped() -> None:
     assert (reader.done, reader.rest) == (True, b"next")
 
 
+def test_extensions_may_weigh_as_much_as_their_payload_and_some_more() -> None:
+    line = b"%x;signature=" + b"0" * 64 + b"\r\n"
+    signed = (line % 65_536 + b"x" * 65_536 + b"\r\n") * 1000
+    reader = ChunkedReader()
+    assert len(reader.feed(signed)) == 65_536_000
+    with pytest.raises(MalformedChunk, match="extensions"):
+        ChunkedReader().feed((line % 1 + b"x\r\n") * 1000)
+
+
 BROKEN = [
     b"+3\r\nabc\r\n", b"0x3\r\nabc\r\n", b" 3\r\nabc\r\n", b"3 \r\nabc\r\n", b"3_0\r\nabc\r\n",
     b"\r\nabc", b"g\r\n", b"-1\r\n", b"3\nabc\r\n", b"3\r\nabcd\r\n", b"3\r\nabc\n", b"f" * 17 + b"\r\n",
@@ -47,6 +56,38 @@ BROKEN = [
 def test_refuses_what_another_reader_could_read_differently(data: bytes) -> None:
     with pytest.raises(MalformedChunk):
         ChunkedReader().feed(data)
+
+
+def is_read(data: bytes) -> bool:
+    reader = ChunkedReader()
+    try:
+        return reader.feed(data) == b"abcde" and reader.done
+    except MalformedChunk:
+        return False
+
+
+TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+IN_VALUES = frozenset((9, *range(0x20, 0x7F), *range(0x80, 0x100)))
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "good"),
+    [
+        (b"5", b"\r\nabcde\r\n0\r\n\r\n", frozenset[int]()),
+        (b"", b"5\r\nabcde\r\n0\r\n\r\n", frozenset(b"0")),
+        (b"5;a", b"b\r\nabcde\r\n0\r\n\r\n", TOKEN | frozenset(b";=")),
+        (b'5;a="', b'"\r\nabcde\r\n0\r\n\r\n', IN_VALUES - frozenset(b'"\\')),
+        (b"5\r\nabcde", b"\n0\r\n\r\n", frozenset(b"\r")),
+        (b"5\r\nabcde\r", b"0\r\n\r\n", frozenset(b"\n")),
+        (b"5\r\nabcde\r\n0\r\nX: a", b"b\r\n\r\n", IN_VALUES),
+        (b"5\r\nabcde\r\n0\r\nX", b"Y: b\r\n\r\n", TOKEN | {ord(":")}),
+    ],
+    ids=["size", "before", "extension", "quoted", "CR", "LF", "trailer", "trailer-name"],
+)
+def test_every_byte_is_read_or_refused_where_it_stands(
+    start: bytes, end: bytes, good: frozenset[int]
+) -> None:
+    assert {byte for byte in range(256) if is_read(start + bytes([byte]) + end)} == good
 
 
 @given(st.binary(max_size=100))

@@ -184,3 +184,38 @@ def test_how_long_a_client_waits(fields: bytes, seconds: float) -> None:
     head = parse_request_head(b"GET / HTTP/1.1\r\nHost: h\r\n%b\r\n\r\n" % fields)
     assert head.timeout_s == seconds
     assert len(head.lines) == fields.count(b":")  # an engine may make use of it, too
+
+
+TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+IN_VALUES = frozenset((9, *range(0x20, 0x7F), *range(0x80, 0x100)))
+IN_HOSTS = frozenset(b"!$&'()*+;=-._~") | {byte for byte in range(128) if chr(byte).isalnum()}
+
+
+def is_served(head: bytes) -> bool:
+    try:
+        parse_request_head(head)
+    except BadRequest:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "good"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: h\r\nX", b"Y: z\r\n\r\n", TOKEN | {ord(":")}),
+        (b"GET / HTTP/1.1\r\nHost: h\r\nX: a", b"b\r\n\r\n", IN_VALUES),
+        (b"GET /a", b"b HTTP/1.1\r\nHost: h\r\n\r\n", frozenset(range(0x21, 0x7F)) - {ord("#")}),
+        (b"GET / HTTP/1.1\r\nHost: a", b"b\r\n\r\n", IN_HOSTS),
+        (b"GET / HTTP/1.", b"\r\nHost: h\r\n\r\n", frozenset(b"01")),
+        (b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 5", b"\r\n\r\n", frozenset(b"0123456789 \t")),
+        (b"GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding:", b"chunked\r\n\r\n", frozenset(b" \t")),
+        (b"GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked", b"\r\n\r\n", frozenset(b" \t")),
+        (b"GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding", b": chunked\r\n\r\n", TOKEN),
+    ],
+    ids=["name", "value", "target", "host", "version", "length", "before", "behind", "name-end"],
+)
+def test_every_byte_is_let_through_or_refused_where_it_stands(
+    start: bytes, end: bytes, good: frozenset[int]
+) -> None:
+    served = {byte for byte in range(256) if is_served(start + bytes([byte]) + end)}
+    assert served == good

@@ -17,7 +17,7 @@ from pathlib import Path
 from steelyard.config.access import AdminOptions, is_loopback
 from steelyard.gateway import answers
 from steelyard.gateway.tls import FrontTls
-from steelyard.model.errors import BadRequest
+from steelyard.model.errors import BadRequest, SteelyardError
 from steelyard.runtime.admin_door import COOKIE, Door
 from steelyard.runtime.admin_exchange import AdminAnswer, AdminRequest, EventStream, cookie
 from steelyard.runtime.private_file import read_private
@@ -104,7 +104,7 @@ class AdminServer:
                 return False
             keep = head.keep_alive
             writer.write(answer)
-        except BadRequest as error:
+        except SteelyardError as error:
             keep = False
             writer.write(answers.error(error, close=True, head_only=data.startswith(b"HEAD ")))
         await writer.drain()

@@ -85,6 +85,12 @@ class AdminPages:
 
     async def answer(self, request: AdminRequest) -> AdminAnswer:
         """One answer. Raises BadRequest."""
+        try:
+            return await self._answer(request)
+        except ConfigError as error:  # nothing to tell of yet
+            raise BadRequest(str(error), http_status=503) from None
+
+    async def _answer(self, request: AdminRequest) -> AdminAnswer:
         head, path = request.head, request.head.path.decode("ascii")
         if self.console is not None and (path == CONSOLE or path.startswith(f"{CONSOLE}/")):
             return await self.console.answer(request)
@@ -107,11 +113,10 @@ class AdminPages:
         if path == "/healthz":
             return 200, b'{"status": "ok"}', JSON
         if path == "/readyz":
-            return (
-                (200, b'{"status": "ready"}', JSON)
-                if gateway.ready
-                else (503, b'{"status": "draining"}', JSON)
-            )
+            if gateway.ready:
+                return 200, b'{"status": "ready"}', JSON
+            _ = gateway.generation  # raises while it starts
+            return 503, b'{"status": "draining"}', JSON
         if path == "/replicas":
             return 200, msgspec.json.encode([describe(probe) for probe in gateway.generation.probes]), JSON
         if path == "/workers":

@@ -71,7 +71,8 @@ class Supervisor:
         self._successor = 0
         self._started_s = monotonic()
         self.retiring: list[Generation] = []
-        self.ready = True
+        self._wants_clients = True
+        self._succeeds = False
 
     @property
     def generation(self) -> Generation:
@@ -80,6 +81,11 @@ class Supervisor:
             raise ConfigError("the gateway is still starting: wait a moment")
         return self._current
 
+    @property
+    def ready(self) -> bool:
+        """Whether clients should be sent here. While a successor starts, the one before it serves."""
+        return self._wants_clients and (self._succeeds or self._current is not None)
+
     # --- from start to stop --------------------------------------------------------------------
 
     async def run(self) -> int:
@@ -87,6 +93,7 @@ class Supervisor:
         loop, configuration = asyncio.get_running_loop(), self._configuration
         check_files(configuration)
         inheritance = Inheritance.take()
+        self._succeeds = inheritance.succeeds
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.request_stop)
         loop.add_signal_handler(signal.SIGHUP, self._on_signal, self.reload, "reload")
@@ -135,14 +142,14 @@ class Supervisor:
 
     def request_stop(self) -> None:
         """Finish what was begun within the drain timeout, and end."""
-        self.ready = False
+        self._wants_clients = False
         if self._successor:
             self._hurry.set()
         self._stop.set()
 
     def set_draining(self, draining: bool) -> None:
         """Say on /readyz whether whoever sends us clients should."""
-        self.ready = not draining
+        self._wants_clients = not draining
 
     def _announce(self, configuration: Configuration) -> None:
         address = self._listeners[0].getsockname()

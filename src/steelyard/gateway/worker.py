@@ -143,8 +143,7 @@ def build_context(
     seed = configuration.seed * 64 + worker if configuration.seed else int.from_bytes(os.urandom(8), "big")
     rng = random.Random(seed)
     membership = Membership()
-    read = page.read_fleet()
-    if read is not None:
+    if (read := page.read_fleet()) is not None:
         fleet_table.apply(read[1], membership)
     pools, routed = build_pools(configuration, rng, page)
 

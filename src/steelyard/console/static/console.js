@@ -94,7 +94,7 @@
       const options = {
         width: this.element.clientWidth, height: this.element.clientHeight, legend: { show: false },
         cursor: { drag: { x: false, y: false }, points: { size: 5 } }, padding: [10, this.right ? 0 : 26, 0, 0],
-        scales: { x: { time: true, range: (_, low, high) => [Math.min(low, high - 60), high] }, y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1] }, right: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1] } },
+        scales: { x: { time: true, range: (_, low, high) => [Math.min(low, high - 60), high] }, y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1] }, right: { range: (_, low, high) => [0, Math.max(0.01, high * 1.1)] } },
         axes: [{ stroke: quiet, font: "11px system-ui, sans-serif", grid: { show: false }, ticks: { show: false }, size: 24, space: 70, values: (_, all) => all.map((v) => new Date(v * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false })) }, axis("y", 3), ...(this.right ? [axis("right", 1)] : [])],
         series: [{}, ...this.names.map((name, index) => ({ stroke: [blue, green, red][index], width: 1.5, scale: name === this.right ? "right" : "y", points: { show: false }, fill: index === 0 && this.names.length !== 2 ? `${blue}18` : undefined, spanGaps: false }))],
       };

@@ -14,6 +14,7 @@ from steelyard.model.pick import Pick
 
 KEPT: Final = 4096  # a power of two: the place in the ring is a mask away
 MAX_SHOWN: Final = 16  # of candidates; some policies look at every replica
+MOST_OUT_OF_ORDER_S: Final = 1.0  # a request that waited or was tried again notes an earlier time
 
 _Receipt = tuple[bytes, str, Pick, int, int, float]
 # As it leaves the worker: number, request id, pool, attempt, prompt tokens, time of the pick (monotonic), and
@@ -79,14 +80,15 @@ class Receipts:
         return found
 
     def _newest_first(self, since_s: float) -> Iterator[tuple[int, _Receipt]]:
-        """Numbers and receipts, down to the first that is older than `since_s`, monotonic."""
+        """Numbers and receipts that are not older than `since_s`, monotonic; they stand nearly by time."""
         size = len(self._ring)
         for back in range(1, min(self._count, size) + 1):
             number = self._count - back
             receipt = self._ring[number & (size - 1)]
-            if receipt is None or receipt[5] < since_s:
+            if receipt is None or receipt[5] < since_s - MOST_OUT_OF_ORDER_S:
                 return
-            yield number, receipt
+            if receipt[5] >= since_s:
+                yield number, receipt
 
 
 def _packed(number: int, receipt: _Receipt, *, whole: bool) -> Packed:

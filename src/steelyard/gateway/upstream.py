@@ -392,8 +392,8 @@ class UpstreamConnection(Sender):
         self.transport.abort()
 
     def close(self) -> None:
-        """Close after what has been sent."""
+        """Close after what has been sent; at once where the engine does not read it."""
         self.usable = False
         self._unsent = b""
-        # Nobody waits for what the engine does not read.
-        (self.transport.abort if self.sends_on() else self.transport.close)()
+        unread = self.transport.get_write_buffer_size() > 0
+        (self.transport.abort if unread else self.transport.close)()

@@ -12,6 +12,7 @@ _BYTES = {
     "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
 }  # fmt: skip
 _SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+MAX_CHARACTERS = 40
 _AMOUNT = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][0-9]+)?)\s*([A-Za-z]*)\s*")
 
 
@@ -35,8 +36,8 @@ def number_of(value: float, name: str) -> float:
 
 def _amount(value: float | str, name: str, units: dict[str, int] | dict[str, float], like: str) -> float:
     if isinstance(value, str):
-        found = _AMOUNT.fullmatch(value.removesuffix("/s"))
+        found = _AMOUNT.fullmatch(value.removesuffix("/s")) if len(value) <= MAX_CHARACTERS else None
         if found is None or found[2] not in units:
-            raise ConfigError(f"{name} is {value!r}: write {like}")
+            raise ConfigError(f"{name} is {value[:MAX_CHARACTERS]!r}: write {like}")
         value = float(found[1]) * units[found[2]]
     return number_of(value, name)

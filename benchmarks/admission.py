@@ -103,9 +103,9 @@ def worker_of(parts: tuple[str, ...], keys: KeyOptions, request: bytes) -> Calla
 
     def serve_one() -> None:
         client.data_received(request)
-        context.outbox.leave()  # as at the end of a turn
+        context.outbox.end_turn()
         client.exchange.connection.data_received(answer)  # type: ignore[union-attr]  # it has one by now
-        context.outbox.leave()
+        context.outbox.end_turn()
 
     serve_one()
     if not transport.last.startswith(b"HTTP/1.1 200 "):

@@ -1,4 +1,4 @@
-"""What is written in one turn of the loop leaves at its end."""
+"""What is written in one turn of the loop leaves at its end; only the first goes at once."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -27,17 +27,38 @@ class Wire(asyncio.Transport):
             raise RuntimeError("the handle is closed")
 
 
+def under_way(outbox: Outbox) -> Outbox:
+    """One in whose turn somebody has written already."""
+    Outlet(Wire([]), outbox).write(b"first")
+    return outbox
+
+
 @pytest.fixture
 def bench() -> Iterator[Bench]:
     made = Bench(1)
+    under_way(made.context.outbox)
     yield made
     made.close()
+
+
+def test_the_first_of_a_turn_leaves_at_once() -> None:
+    turns: list[Callable[[], None]] = []
+    seen: list[bytes] = []
+    outbox = Outbox(turns.append)
+    for number in range(3):
+        Outlet(Wire(seen), outbox).write(b"%d" % number)
+    assert seen == [b"0"]
+    turns.pop()()
+    assert seen == [b"0", b"1", b"2"]
+    Outlet(Wire(seen), outbox).write(b"next")
+    assert seen[3:] == [b"next"]
+    assert len(turns) == 1
 
 
 def test_all_leave_at_the_end_of_the_turn_in_their_order() -> None:
     turns: list[Callable[[], None]] = []
     seen: list[bytes] = []
-    outbox = Outbox(turns.append)
+    outbox = under_way(Outbox(turns.append))
     first, second = (Outlet(Wire(seen), outbox) for _ in range(2))
     first.write(b"1")
     second.write(b"2")
@@ -52,7 +73,7 @@ def test_all_leave_at_the_end_of_the_turn_in_their_order() -> None:
 def test_one_that_fails_keeps_no_other_back() -> None:
     turns: list[Callable[[], None]] = []
     seen: list[bytes] = []
-    outbox = Outbox(turns.append)
+    outbox = under_way(Outbox(turns.append))
     for number in range(4):
         Outlet(Wire(seen, fails=number == 1), outbox).write(b"%d" % number)
     turns.pop()()
@@ -64,7 +85,7 @@ def test_one_that_fails_keeps_no_other_back() -> None:
 
 def test_who_adds_the_last_is_not_to_blame_for_another_that_fails() -> None:
     turns: list[Callable[[], None]] = []
-    outbox = Outbox(turns.append)
+    outbox = under_way(Outbox(turns.append))
     for number in range(MOST_SENDERS):
         Outlet(Wire([], fails=number < 2), outbox).write(b"x")
     assert len(turns) == 3
@@ -72,7 +93,7 @@ def test_who_adds_the_last_is_not_to_blame_for_another_that_fails() -> None:
 
 def test_many_leave_before_the_turn_is_over() -> None:
     seen: list[bytes] = []
-    outbox = Outbox(lambda _: None)
+    outbox = under_way(Outbox(lambda _: None))
     for number in range(MOST_SENDERS):
         assert not seen
         Outlet(Wire(seen), outbox).write(b"%d" % number)
@@ -81,7 +102,7 @@ def test_many_leave_before_the_turn_is_over() -> None:
 
 def test_what_is_written_now_overtakes_nothing() -> None:
     seen: list[bytes] = []
-    outlet = Outlet(Wire(seen), Outbox(lambda _: None))
+    outlet = Outlet(Wire(seen), under_way(Outbox(lambda _: None)))
     outlet.write(b"first")
     outlet.write_now(b"second")
     assert seen == [b"first", b"second"]

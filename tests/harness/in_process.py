@@ -132,7 +132,7 @@ class Bench:
 
     def end_turn(self) -> None:
         """What has been written leaves."""
-        self.context.outbox.leave()
+        self.context.outbox.end_turn()
 
     def turn(self, seconds: float = 0.01) -> None:
         """Let the loop turn, and time pass."""

@@ -1,8 +1,9 @@
-"""What is written in one turn of the loop leaves at its end, together.
+"""What is written in one turn of the loop leaves at its end, together; only the first goes at once.
 
 A write wakes whoever waits for it. Written one by one, each time a request or an answer is done, they wake
 the other side over and over, and it falls asleep in between; written together, it wakes once and finds them
-all. A turn of a worker that has much to do costs a sixth less so; one that has little to do is over at once.
+all. A turn of a worker that has much to do costs a sixth less so. The first does not wait: it may be the only
+one, however much else is read in its turn.
 """
 
 import asyncio
@@ -27,23 +28,31 @@ class Sender:
 class Outbox:
     """The connections of one worker that have something to write. call_soon: the loop's."""
 
-    __slots__ = ("_call_soon", "_senders")
+    __slots__ = ("_call_soon", "_senders", "_turn_is_open")
 
     def __init__(self, call_soon: Callable[[Callable[[], None]], object]) -> None:
         self._call_soon = call_soon
         self._senders: list[Sender] = []
+        self._turn_is_open = False
 
     def add(self, sender: Sender) -> None:
-        """Have a connection write at the end of this turn. Once, until it does."""
-        senders = self._senders
-        if not senders:
-            self._call_soon(self.leave)
-        senders.append(sender)
-        if len(senders) >= MOST_SENDERS:
+        """Have a connection write: now if it is the turn's first, else at its end. Once, until it does."""
+        if not self._turn_is_open:
+            self._turn_is_open = True
+            self._call_soon(self.end_turn)
+            sender.leave()
+            return
+        self._senders.append(sender)
+        if len(self._senders) >= MOST_SENDERS:
             self.leave()
 
+    def end_turn(self) -> None:
+        """The turn is over: all that waits leaves, and the next one begins."""
+        self._turn_is_open = False
+        self.leave()
+
     def leave(self) -> None:
-        """Have all of them write now: the turn is over."""
+        """Have all that wait write now."""
         senders, self._senders = self._senders, []
         for sender in senders:
             try:

@@ -13,7 +13,7 @@ from steelyard.console.planes import Origins
 from steelyard.console.watch import Watch
 from steelyard.model.errors import SteelyardError
 
-ROWS = 400
+ROWS = 150
 
 
 async def context(watch: Watch, query: Query) -> Context:

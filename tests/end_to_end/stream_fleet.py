@@ -10,6 +10,7 @@ from typing import Any
 from tests.harness.chaos_engine import STREAM_HEAD, content_events, stream_of
 from tests.harness.processes import Running, configured_gateway
 from tests.harness.raw_client import Answer, ask, post
+from tests.harness.stream_choices import hear
 
 CHAT = "/v1/chat/completions"
 _POOL = """
@@ -65,11 +66,7 @@ def heard(answer: Answer) -> Heard:
             found.usage = {
                 name: usage[name] for name in ("prompt_tokens", "completion_tokens", "total_tokens")
             }
-        for choice in chunk["choices"]:
-            delta = choice.get("delta", {})
-            found.text += choice.get("text") or delta.get("content") or ""
-            found.roles += "role" in delta
-            found.finish += [choice["finish_reason"]] if choice.get("finish_reason") else []
+        hear(found, chunk["choices"])
     return found
 
 

@@ -3,21 +3,31 @@
 import json
 
 from tests.harness.chaos_engine import LAST_CHUNK, STREAM_HEAD, chunked, content_events
-from tests.harness.in_process import Bench
+from tests.harness.in_process import Bench, FakeTransport
 from tests.harness.raw_client import stream_post
 
 from steelyard.gateway import setbacks
+from steelyard.gateway.client_connection import ClientConnection
+from steelyard.gateway.upstream import UpstreamConnection
 
 CHAT = "/v1/chat/completions"
+Client = tuple[ClientConnection, FakeTransport]
+Engine = tuple[UpstreamConnection, FakeTransport]
+
+
+def asks_one_of_two(bench: Bench) -> tuple[Client, Engine, Engine]:
+    """A client whose stream was asked of one engine; that engine, and the other."""
+    engines = [bench.idle(0), bench.idle(1)]
+    client = bench.client()
+    client[0].data_received(stream_post(CHAT))
+    bench.end_turn()
+    first, second = engines if engines[0][0].receiver is not None else engines[::-1]
+    return client, first, second
 
 
 def test_a_stream_that_goes_on_elsewhere_does_not_overrun_a_client_that_reads_slowly() -> None:
     bench = Bench(2)
-    engines = [bench.idle(0), bench.idle(1)]
-    client, transport = bench.client()
-    client.data_received(stream_post(CHAT))
-    bench.end_turn()
-    first, second = engines if engines[0][0].receiver is not None else engines[::-1]
+    (client, transport), first, second = asks_one_of_two(bench)
     first[0].data_received(STREAM_HEAD + content_events("one ", "two "))
     client.pause_writing()
     assert not first[1].reads()
@@ -42,11 +52,7 @@ def test_a_stream_that_goes_on_elsewhere_does_not_overrun_a_client_that_reads_sl
 
 def test_a_whole_answer_that_is_no_stream_leaves_no_engine_behind_that_answers_too_late() -> None:
     bench = Bench(2)
-    engines = [bench.idle(0), bench.idle(1)]
-    client, transport = bench.client()
-    client.data_received(stream_post(CHAT))
-    bench.end_turn()
-    first, second = engines if engines[0][0].receiver is not None else engines[::-1]
+    (client, transport), first, second = asks_one_of_two(bench)
     malformed, well = (
         STREAM_HEAD.replace(b"Transfer-Encoding: chunked", b"Content-Length: %d" % len(body)) + body
         for body in (b"data: {broken\n\n", b"data: [DONE]\n\n")

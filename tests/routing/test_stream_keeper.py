@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.harness.stream_choices import hear
 
 from steelyard.emulator import api
 from steelyard.engines.text import Text
@@ -60,11 +61,7 @@ def seen(stream: bytes) -> Seen:
         chunk = msgspec.json.decode(data)
         found.ids.add(chunk["id"])
         found.usage = chunk.get("usage") or found.usage
-        for choice in chunk["choices"]:
-            delta = choice.get("delta", {})
-            found.text += choice.get("text") or delta.get("content") or ""
-            found.roles += "role" in delta
-            found.finish += [choice["finish_reason"]] if choice.get("finish_reason") else []
+        hear(found, chunk["choices"])
     return found
 
 

@@ -82,10 +82,11 @@ class ClientConnection:
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Accept, unless the worker has as many connections as it may."""
+        given = cast(asyncio.Transport, transport)
         # What the kernel does not take at once pauses whoever writes. Not 0: uvloop's TLS takes an empty
         # buffer for a full one then, and pauses at every second write.
-        cast(asyncio.Transport, transport).set_write_buffer_limits(high=1)
-        self.transport = Outlet(cast(asyncio.Transport, transport), self._context.outbox)
+        given.set_write_buffer_limits(high=1)
+        self.transport = Outlet(given, self._context.outbox)
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if isinstance(peer, tuple) else ""
         self._scheme = b"http" if transport.get_extra_info("sslcontext") is None else b"https"

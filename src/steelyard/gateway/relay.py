@@ -138,9 +138,8 @@ class Relay:
             return self.so_far.done
         if not self.head.event_stream or self.length >= 0:
             return False
-        return (
-            self.tail.rstrip(b"\r\n").rpartition(b"\n")[2] in _LAST_EVENTS
-        )  # a whole line: no text of a model
+        last_line = self.tail.rstrip(b"\r\n").rpartition(b"\n")[2]
+        return last_line in _LAST_EVENTS  # a line of its own, which no text of a model is
 
     def unheard(self) -> None:
         """The client is gone: nothing more is written."""

@@ -31,7 +31,7 @@ def packed_answer(receipts: Iterable[Packed], most_bytes: int) -> bytes:
 
 
 class Told(msgspec.Struct, array_like=True, gc=False):
-    """One receipt. Fields as in `receipts.packed`."""
+    """One receipt, its fields in the order of `receipts.Packed`."""
 
     number: int
     request_id: bytes

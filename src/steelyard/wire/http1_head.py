@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 import httptools
 
 from steelyard.model.errors import BadRequest, UpstreamError
+from steelyard.wire.decimal_bytes import MAX_DIGITS
 from steelyard.wire.host import is_host
 
 HEAD_END = b"\r\n\r\n"
-MAX_LENGTH_DIGITS = 15
 
 # Bytes that may stand in a head: visible ASCII, blank, tab, CR, LF, and obs-text in values.
 _ALLOWED = bytes([9, 10, 13, *range(0x20, 0x7F), *range(0x80, 0x100)])
@@ -175,7 +175,7 @@ def _collect(head: Head, fields: list[tuple[bytes, bytes]]) -> None:
         else:
             own[lower] += b", " + value
     if (length := own.get(b"content-length")) is not None:
-        if not length.isdigit() or len(length) > MAX_LENGTH_DIGITS:
+        if not length.isdigit() or len(length) > MAX_DIGITS:
             raise MalformedHead("content-length is not a plain number")
         head.content_length = int(length)
     if (coding := own.get(b"transfer-encoding")) is not None:
